@@ -69,7 +69,7 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
     path::check(&object.path).map_err(|why| refused(&object.path, &why))?;
     let staging = root.join(STAGING);
     std::fs::create_dir_all(&staging).map_err(|e| fault(&staging, e))?;
-    // Whoever may read the directory of the store may read its objects.
+    // Accounts that may read the directory of the store may read its objects.
     let mode = std::fs::metadata(root).map_err(|e| fault(root, e))?.mode();
     let (path, claim) = resolve(root, &object.path, mode)?;
     let name = format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));

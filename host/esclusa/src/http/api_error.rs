@@ -12,6 +12,8 @@ use esclusa_flow::fault::Fault;
 use serde_json::{Map, Value};
 use std::error::Error;
 
+/// The code of a body in a coding that is not decoded; the answer lists those that are.
+pub(crate) const REFUSED_CODING: &str = "http.coding";
 /// The policy of errors: they are no pages.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
@@ -52,7 +54,7 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.push((RETRY_AFTER, "1"));
         }
-        if self.code == Some(super::decoding::REFUSED) {
+        if self.code == Some(REFUSED_CODING) {
             headers.push((ACCEPT_ENCODING, "gzip, zstd"));
         }
         for (name, value) in headers {

@@ -1,7 +1,7 @@
 //! Decodes bodies that were sent compressed. The result has a limit, and decoding stops at it: however much a body
 //! would become, it takes no more memory.
 
-use super::api_error::ApiError;
+use super::api_error::{ApiError, REFUSED_CODING};
 use super::bodies::{BodyBudget, BudgetedBody};
 use super::work_limits::WorkLimits;
 use axum::body::Body;
@@ -13,8 +13,6 @@ use std::io::Read;
 
 /// Bytes that a decoder of zstd may look back. RFC 9659 asks senders to stay within it.
 const WINDOW: u64 = 8 << 20;
-/// The code of a coding that is not decoded.
-pub(crate) const REFUSED: &str = "http.coding";
 /// The first buffer of a result.
 const FIRST: usize = 64 << 10;
 
@@ -44,7 +42,7 @@ impl Coding {
             ("zstd", None) => Ok(Coding::Zstd),
             _ => {
                 let why = "the body may be sent as it is, or with one coding: gzip or zstd";
-                Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).code(REFUSED))
+                Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).code(REFUSED_CODING))
             }
         }
     }

@@ -63,7 +63,7 @@ fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
     result
 }
 
-/// Opens the file, without waiting for the reader of a pipe. A new one may be read by whoever may read its directory.
+/// Opens the file, without waiting for the reader of a pipe. Accounts that may read the directory may read a new one.
 fn open(path: &Path, directory: &Path) -> std::io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut options = OpenOptions::new();

@@ -1,6 +1,7 @@
 //! The key of the cache: it proves that a file in the cache was written by a router that has this key.
 //!
-//! The key lies beside the cache and not in it: whoever may only write to the cache cannot make a file that is taken.
+//! The key lies beside the cache and not in it: an account that may only write to the cache cannot make a
+//! file that is taken.
 
 use super::foreign;
 use rustix::fs::{Mode, OFlags, open};

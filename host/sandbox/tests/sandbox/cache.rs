@@ -86,7 +86,7 @@ async fn code_of_another_plugin_or_key_is_never_run() {
     fs::copy(&other, &file).unwrap();
     works(&cache).await;
     assert_eq!(fs::read(&file).unwrap(), own);
-    // The same plugin's code, from a cache with another key: whoever wrote it, this router did not.
+    // The same plugin's code, from a cache with another key: another router wrote it.
     let (_, foreign) = filled(&dir.path().join("elsewhere")).await;
     let foreign = fs::read(foreign).unwrap();
     assert_ne!(foreign, own);
