@@ -3,6 +3,7 @@
 //! A number is given to a name once and never to another one, so names of different kinds cannot collide.
 
 mod apply;
+pub(crate) mod names;
 
 pub(crate) use apply::{apply, drop_entries};
 

@@ -82,6 +82,13 @@ fn key(id: u64) -> Vec<u8> {
     [&[PREFIX][..], &id.to_be_bytes()].concat()
 }
 
+/// The dead letter that [`DeadLetterEntry::new`] wrote.
+pub(crate) fn read(value: &[u8]) -> Result<DeadLetter, Fault> {
+    let mut reader = ByteReader(value);
+    reader.text()?;
+    serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))
+}
+
 /// Dead letters after `after`, of one route or of all, at most `limit`; fewer when they are large, but one at least.
 pub(crate) fn list(
     disk: &Disk,
@@ -96,13 +103,11 @@ pub(crate) fn list(
             break;
         }
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        let mut reader = ByteReader(&value);
-        let owner = reader.text()?;
+        let owner = ByteReader(&value).text()?;
         if route.is_some_and(|route| route != owner) {
             continue;
         }
-        let letter =
-            serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))?;
+        let letter = read(&value)?;
         bytes = bytes.saturating_add(value.len());
         found.push((trailing_number(&key)?, letter));
     }

@@ -7,9 +7,11 @@
 mod admin;
 mod catalog;
 mod change_events;
+mod check;
 mod clock;
 mod codec;
 mod commit;
+mod damage;
 mod dead_letters;
 mod disk;
 mod engine;
@@ -35,6 +37,8 @@ mod tables;
 mod transaction;
 mod writer;
 
+pub use check::{CheckReport, StoreCounts, check};
+pub use damage::{DAMAGED, Damage};
 pub use disk::MEMORY;
 pub use error::{OpenError, SchemaError};
 pub use json::{dynamo_json, plain_json};

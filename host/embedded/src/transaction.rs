@@ -1,7 +1,7 @@
 //! The writes of a group of commits: later commits of the group see them, a refused commit's are undone, and all are
 //! written as one batch. Each key is in it once.
 
-use crate::codec::{ByteReader, trailing_number};
+use crate::codec::{ByteReader, Damaged, trailing_number};
 use crate::disk::{Disk, Space, describe, read_fault};
 use esclusa_flow::fault::Fault;
 use fjall::{PersistMode, Readable, Slice};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// Entries that a change of the schema holds in memory before it writes them.
 const SPILL_ENTRIES: usize = 50_000;
 
-/// Key of the record that holds the numbers of [`Sequences`].
+/// Key of the record that holds the numbers of [`Sequences`], and the number of the batch.
 const SEQUENCES: &[u8] = b"n";
 
 /// Writes that are not on disk yet.
@@ -53,6 +53,8 @@ pub(crate) struct Sequences {
 pub(crate) struct WriterMemory {
     /// See [`Sequences`].
     pub sequences: Sequences,
+    /// Number of the last batch that was written to the database.
+    pub batch: u64,
     /// The last sequence of each partition of a log that was written to.
     pub heads: HashMap<(u32, u32), u64>,
 }
@@ -218,7 +220,9 @@ impl<'a> Transaction<'a> {
             fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
         // In every batch, so that a number given in it is never given again after a crash.
         let Sequences { version, id } = self.memory.sequences;
-        batch.insert(self.disk.space(Space::State), SEQUENCES, [version.to_be_bytes(), id.to_be_bytes()].concat());
+        self.memory.batch += 1;
+        let numbers = [version, id, self.memory.batch].map(u64::to_be_bytes).concat();
+        batch.insert(self.disk.space(Space::State), SEQUENCES, numbers);
         for (space, map) in
             [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)]
         {
@@ -245,12 +249,20 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// The numbers as they are on disk.
-pub(crate) fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
+/// The numbers as they are on disk, and the number of the last batch, which format 1 does not have.
+pub(crate) fn stored_sequences(disk: &Disk) -> Result<(Sequences, u64), Fault> {
     let Some(bytes) = disk.space(Space::State).get(SEQUENCES).map_err(|e| read_fault(&e))? else {
-        return Ok(Sequences::default());
+        return Ok((Sequences::default(), 0));
     };
-    Ok(Sequences { version: ByteReader(&bytes).fixed_number()?, id: trailing_number(&bytes)? })
+    read_sequences(&bytes).map_err(Fault::from)
+}
+
+/// The numbers that [`Transaction::write`] wrote.
+pub(crate) fn read_sequences(bytes: &[u8]) -> Result<(Sequences, u64), Damaged> {
+    let mut reader = ByteReader(bytes);
+    let sequences = Sequences { version: reader.fixed_number()?, id: reader.fixed_number()? };
+    let batch = if reader.0.is_empty() { 0 } else { reader.fixed_number()? };
+    Ok((sequences, batch))
 }
 
 /// The last key that begins with `prefix`, as a snapshot sees it.

@@ -5,6 +5,8 @@ mod embedded {
     mod bounded;
     mod conformance;
     mod crash;
+    mod damage;
+    mod everything;
     mod expiry;
     mod files;
     mod full;
