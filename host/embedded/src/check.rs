@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The directory, in that of the store, in which its content is opened.
-const COPY: &str = "checking";
+pub(crate) const COPY: &str = "checking";
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,7 +63,12 @@ pub fn check(path: &Path) -> Result<CheckReport, OpenError> {
     let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
     disk::exists(path)?;
     let _lock = disk::lock(path)?;
-    let (found, mut survey) = look(path).map_err(unusable)?;
+    examine(path).map_err(unusable)
+}
+
+/// Checks a store whose lock is held.
+pub(crate) fn examine(path: &Path) -> std::io::Result<CheckReport> {
+    let (found, mut survey) = look(path)?;
     let mut report = CheckReport {
         format: found,
         closed: matches!(survey.mark, FoundMark::Mark(mark) if mark.closed),
@@ -74,7 +79,7 @@ pub fn check(path: &Path) -> Result<CheckReport, OpenError> {
     if report.damage.is_empty() && survey.unborn {
         report.content = Some(StoreCounts::default());
     } else if report.damage.is_empty() {
-        let content = content(path, &survey).map_err(unusable)?;
+        let content = content(path, &survey)?;
         report.damage.extend(content.damage);
         report.notes.extend(content.notes);
         report.content = Some(content.counts);
@@ -101,6 +106,7 @@ pub(crate) fn look(path: &Path) -> std::io::Result<(Option<u32>, Survey)> {
     Ok((found, survey))
 }
 
+/// Opens a copy of the database and reads it.
 fn content(path: &Path, survey: &Survey) -> std::io::Result<Content> {
     let copy = CopyInStore::make(path, survey)?;
     match disk::database(&copy.0) {

@@ -104,8 +104,14 @@ pub(crate) fn open(path: &Path) -> Result<(Disk, Mark, StoreLock), OpenError> {
     Ok((opened, mark, lock))
 }
 
-/// Takes away what a crash left: an interrupted write, a database in the making.
+/// Takes away what a crash left: the copies of a check or a backup, an interrupted write, a database in the making.
 fn prepare(path: &Path, survey: &Survey) -> std::io::Result<()> {
+    for left in [crate::check::COPY, crate::backup::STAGE] {
+        match std::fs::remove_dir_all(path.join(left)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     if let Some((journal, end)) = &survey.torn {
         tracing::info!(journal = %journal.display(), end, "a write that was interrupted is left out; nobody was promised its content");
         let file = OpenOptions::new().write(true).open(path.join(journal))?;

@@ -5,6 +5,7 @@
 //! `docs/decisions/0002-embedded-store.md`.
 
 mod admin;
+mod backup;
 mod catalog;
 mod change_events;
 mod check;
@@ -29,14 +30,17 @@ mod queues;
 mod reads;
 mod records;
 mod retention;
+mod salvage;
 mod schema;
 mod sources;
 mod store;
 mod streams;
 mod tables;
 mod transaction;
+mod upgrade;
 mod writer;
 
+pub use backup::{BackupReport, backup, copy_staged, restore};
 pub use check::{CheckReport, StoreCounts, check};
 pub use damage::{DAMAGED, Damage};
 pub use disk::MEMORY;
@@ -46,8 +50,10 @@ pub use key::{PARTITION_LIMIT, SORT_LIMIT};
 pub use lag::{LaneLag, TrimmedRecords};
 pub use progress::SourceSpec;
 pub use records::NewRecord;
+pub use salvage::{LostTable, SalvageReport, salvage};
 pub use schema::{OutputTarget, QueueSchema, StoreSchema, StreamSchema};
 pub use sources::{FileSource, GenerateSource, GeneratorSettings, LONGEST_LINE, ScheduleSource, line_text};
 pub use store::{RESERVE, Store, StoreOptions};
 pub use tables::drafts::STEPS as COMMIT_STEPS;
+pub use upgrade::upgrade;
 pub use writer::GROUP_BYTES;

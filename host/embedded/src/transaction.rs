@@ -11,7 +11,9 @@ use std::collections::HashMap;
 const SPILL_ENTRIES: usize = 50_000;
 
 /// Key of the record that holds the numbers of [`Sequences`], and the number of the batch.
-const SEQUENCES: &[u8] = b"n";
+pub(crate) const SEQUENCES: &[u8] = b"n";
+/// Key of the last number that [`Transaction::next_number`] gave.
+pub(crate) const NAMES: &[u8] = b"N";
 
 /// Writes that are not on disk yet.
 #[derive(Default)]
@@ -158,12 +160,12 @@ impl<'a> Transaction<'a> {
     /// A number for a name or a consumer that none of them ever had. They are few: the numbers of [`Self::next_id`] would
     /// not stay within 32 bits.
     pub(crate) fn next_number(&mut self) -> Result<u32, Fault> {
-        let next = match self.get(Space::State, b"N")? {
+        let next = match self.get(Space::State, NAMES)? {
             Some(bytes) => u32::try_from(trailing_number(&bytes)?).ok().and_then(|n| n.checked_add(1)),
             None => Some(1),
         };
         let next = next.ok_or_else(|| Fault::Permanent("the store has no numbers left for names".to_owned()))?;
-        self.put(Space::State, *b"N", u64::from(next).to_be_bytes());
+        self.put(Space::State, NAMES, u64::from(next).to_be_bytes());
         Ok(next)
     }
 
@@ -219,9 +221,8 @@ impl<'a> Transaction<'a> {
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
         // In every batch, so that a number given in it is never given again after a crash.
-        let Sequences { version, id } = self.memory.sequences;
         self.memory.batch += 1;
-        let numbers = [version, id, self.memory.batch].map(u64::to_be_bytes).concat();
+        let numbers = sequences_bytes(self.memory.sequences, self.memory.batch);
         batch.insert(self.disk.space(Space::State), SEQUENCES, numbers);
         for (space, map) in
             [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)]
@@ -257,7 +258,12 @@ pub(crate) fn stored_sequences(disk: &Disk) -> Result<(Sequences, u64), Fault> {
     read_sequences(&bytes).map_err(Fault::from)
 }
 
-/// The numbers that [`Transaction::write`] wrote.
+/// The numbers as they are stored.
+pub(crate) fn sequences_bytes(sequences: Sequences, batch: u64) -> Vec<u8> {
+    [sequences.version, sequences.id, batch].map(u64::to_be_bytes).concat()
+}
+
+/// The numbers that [`sequences_bytes`] made.
 pub(crate) fn read_sequences(bytes: &[u8]) -> Result<(Sequences, u64), Damaged> {
     let mut reader = ByteReader(bytes);
     let sequences = Sequences { version: reader.fixed_number()?, id: reader.fixed_number()? };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod embedded {
+    mod backup;
     mod bounded;
     mod conformance;
     mod crash;
@@ -14,8 +15,10 @@ mod embedded {
     mod model;
     mod objects;
     mod pages;
+    mod salvage;
     mod schema;
     mod smoke;
     mod sources;
     mod store;
+    mod upgrade;
 }

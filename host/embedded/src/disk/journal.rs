@@ -13,6 +13,8 @@ const END: u8 = 3;
 const MAGIC: &[u8] = b"FJL\x03";
 /// Key of the record in which each batch has its number, see [`crate::transaction`]. No key of another space is as short.
 const NUMBERS: &[u8] = b"n";
+/// What follows the last batch of a journal. Compared in pieces, since it may be 64 MiB.
+const ZEROS: [u8; 4096] = [0; 4096];
 
 /// An entry of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +134,7 @@ pub(crate) fn scan(journal: &[u8], before: &JournalScan) -> JournalScan {
         scan.batches += 1;
         scan.end = batch.end;
     }
-    scan.broken = journal.get(scan.end..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0));
+    scan.broken = !journal.get(scan.end..).unwrap_or_default().chunks(ZEROS.len()).all(|rest| ZEROS.starts_with(rest));
     scan
 }
 

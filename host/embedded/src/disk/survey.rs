@@ -45,14 +45,10 @@ pub(crate) fn survey(root: &Path) -> std::io::Result<Survey> {
         journals: Vec::new(),
     };
     let db = Path::new(DATABASE);
-    let promised = mark.usable().is_some_and(|mark| mark.batch > 0);
     let version = std::fs::read(root.join(db).join("version")).ok();
-    if version.is_none() && !promised && mark != FoundMark::Damaged {
-        let empty = trees::ids(root, db)?.is_empty();
-        survey.unborn = empty || mark.usable().is_some();
-        if survey.unborn {
-            return Ok(survey);
-        }
+    if unborn(root, db, mark)? {
+        survey.unborn = true;
+        return Ok(survey);
     }
     if version.as_deref() != Some(VERSION) {
         let found = "it is missing, or not what the database writes there";
@@ -150,6 +146,21 @@ impl Survey {
     }
 }
 
+/// True if nothing was ever stored in a database: it has no table but those with the names of its keyspaces, and no commit. Making it
+/// again also keeps the numbers of its keyspaces as they always are.
+fn unborn(root: &Path, db: &Path, mark: FoundMark) -> std::io::Result<bool> {
+    let promised = mark.usable().map_or(mark == FoundMark::Damaged, |mark| mark.batch > 0);
+    let mut empty = true;
+    for id in trees::ids(root, db)?.into_iter().filter(|id| *id != 0) {
+        let tables = std::fs::read_dir(root.join(db).join("keyspaces").join(id.to_string()).join("tables"));
+        empty &= tables.map_or(true, |mut tables| tables.next().is_none());
+    }
+    for journal in list(root, db)? {
+        empty &= journal::scan(&std::fs::read(root.join(journal))?, &JournalScan::default()).end == 0;
+    }
+    Ok(empty && !promised)
+}
+
 /// True if the bytes after the last whole batch of the last journal are a write that was interrupted: one that was never synced.
 fn torn(journal: &[u8], scan: &JournalScan, mark: Option<Mark>) -> bool {
     match (scan.last, mark) {
@@ -165,7 +176,11 @@ fn torn(journal: &[u8], scan: &JournalScan, mark: Option<Mark>) -> bool {
     }
 }
 
-/// The journals, the oldest first.
+/// The journals of the store at `root`, the oldest first.
+pub(crate) fn journals(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+    list(root, Path::new(DATABASE))
+}
+
 fn list(root: &Path, db: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut numbers = Vec::new();
     if root.join(db).exists() {

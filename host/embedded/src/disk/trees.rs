@@ -49,7 +49,17 @@ pub(crate) fn ids(root: &Path, db: &Path) -> std::io::Result<Vec<u64>> {
     Ok(ids)
 }
 
-/// What a keyspace holds, in words. The numbers are given in the order in which [`super::open`] makes the keyspaces.
+/// The number of a keyspace: they are given in the order in which [`super::database`] makes the keyspaces.
+pub(crate) fn keyspace(space: super::Space) -> u64 {
+    match space {
+        super::Space::State => 1,
+        super::Space::Items => 2,
+        super::Space::Log => 3,
+        super::Space::Queue => 4,
+    }
+}
+
+/// What a keyspace holds, in words.
 pub(crate) fn holds(id: u64) -> &'static str {
     match id {
         0 => "the names of the keyspaces",

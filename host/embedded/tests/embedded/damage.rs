@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Flips of `make test`; `scripts/nightly.sh` asks for more.
-fn flips(usual: u64) -> u64 {
+pub(super) fn flips(usual: u64) -> u64 {
     std::env::var("ESCLUSA_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(usual)
 }
 
@@ -67,7 +67,7 @@ async fn a_store_with_a_flipped_bit_does_not_open_or_says_so_when_it_reads() {
     fill(&directory.path().join("sound")).await;
     let held = held(&directory.path().join("sound"));
     let written = contents(&Store::open(directory.path().join("sound"), full_schema()).unwrap()).await.unwrap();
-    for n in 0..flips(40) {
+    for n in 0..flips(32) {
         let (path, file) = (directory.path().join(n.to_string()), &held[n as usize % held.len()]);
         copy(&directory.path().join("sound"), &path);
         flip(&path.join(file), n);
