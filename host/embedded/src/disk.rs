@@ -101,6 +101,7 @@ pub(crate) fn open(path: &Path) -> Result<(Disk, Mark, StoreLock), OpenError> {
     }
     let mark = survey.mark.usable().unwrap_or_default();
     let opened = database(path).map_err(|error| look_for_damage(path, describe(&error)))?;
+    sync_folders(path).map_err(unusable)?;
     Ok((opened, mark, lock))
 }
 
@@ -127,6 +128,16 @@ fn prepare(path: &Path, survey: &Survey) -> std::io::Result<()> {
         drop(MarkFile::open(path, Mark::default())?);
     }
     Ok(())
+}
+
+/// Makes the directories of the store and of its keyspaces durable, which the database does not do by itself: after a power failure
+/// they would be gone with everything in them.
+pub(crate) fn sync_folders(path: &Path) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
+    for folder in [path.join(DATABASE).join("keyspaces"), path.join(DATABASE), path.clone()] {
+        sync_directory(&folder)?;
+    }
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 /// Opens or creates the database in the directory of a store.
@@ -216,6 +227,11 @@ impl Disk {
     pub(crate) fn available(&self) -> std::io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Bytes of the database's files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.database.disk_space().unwrap_or_default()
     }
 
     /// Starts writing the memtables to the trees' files, in the background.

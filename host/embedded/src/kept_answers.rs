@@ -106,6 +106,7 @@ impl Store {
         (key, expires): (Vec<u8>, u64),
         value: impl FnOnce(&[String]) -> Vec<u8> + Send + 'static,
     ) -> Result<Option<Vec<String>>, Fault> {
+        self.take_from_outside()?;
         let catalog = self.shared().catalog();
         let log =
             catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;

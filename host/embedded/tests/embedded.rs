@@ -15,6 +15,8 @@ mod embedded {
     mod model;
     mod objects;
     mod pages;
+    mod power;
+    mod quotas;
     mod salvage;
     mod schema;
     mod smoke;

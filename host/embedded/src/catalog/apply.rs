@@ -33,6 +33,7 @@ pub(crate) fn apply(
         generation: old.generation + 1,
         objects: schema.objects.clone(),
         outputs: schema.outputs.clone(),
+        limits: schema.limits,
         ..Catalog::default()
     };
     for (name, wanted) in &schema.streams {

@@ -67,6 +67,11 @@ pub(crate) fn survey(root: &Path) -> std::io::Result<Survey> {
 impl Survey {
     fn trees(&mut self, root: &Path, db: &Path) -> std::io::Result<()> {
         let ids = trees::ids(root, db)?;
+        // One of the names, and one for each space.
+        if ids.len() < 5 {
+            let found = format!("only {} of 5 directories are there", ids.len());
+            self.damage.push(Damage::new(&db.join("keyspaces"), "everything but the last commits", found));
+        }
         for id in ids {
             let path = db.join("keyspaces").join(id.to_string());
             // A keyspace in the making; the database makes it again.

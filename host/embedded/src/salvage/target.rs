@@ -115,6 +115,7 @@ impl Target {
         self.batch.insert(&state, SEQUENCES, transaction::sequences_bytes(self.sequences, batch));
         self.batch.insert(&state, NAMES, names.to_be_bytes());
         self.write(Some(PersistMode::SyncAll))?;
+        disk::sync_folders(&self.path)?;
         let mark = Mark { batch, seqno: self.disk.database.visible_seqno(), closed: true };
         drop(MarkFile::open(&self.path, mark)?);
         format::write(&self.path)

@@ -27,7 +27,8 @@ fn thing(table: &str, i: u32, fill: usize) -> Action {
     put(table, item(parts), None)
 }
 
-fn letter(i: u32) -> DeadLetter {
+/// A dead letter.
+pub(super) fn letter(i: u32) -> DeadLetter {
     let event = format!(
         r#"{{"route":"r","source":"src","kind":"stream","lane":"0","event":"0-{i}","key":"k","data":{{"text":"dead"}},"attributes":[],
         "timestamp":1700000000000,"died":1700000001000,"attempts":3,"code":"c","reason":"why","backtrace":null,"logs":[],

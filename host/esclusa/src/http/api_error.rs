@@ -44,8 +44,14 @@ impl IntoResponse for ApiError {
         body.extend(self.code.map(|code| ("code".to_owned(), code.into())));
         body.extend(self.diagnostics.map(|diagnostics| ("diagnostics".to_owned(), diagnostics)));
         let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        // A full store does not get smaller within a second.
+        let wait = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some("1"),
+            StatusCode::INSUFFICIENT_STORAGE => Some("60"),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(wait));
         }
         if self.code == Some(super::decoding::REFUSED) {
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
@@ -78,7 +84,13 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+        match fault {
+            Fault::Refused { code: code @ esclusa_embedded::FULL, reason } => {
+                ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason).code(code)
+            }
+            Fault::Refused { code, reason } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).code(code),
+            fault => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()),
+        }
     }
 }
 
