@@ -87,6 +87,7 @@ impl DeadLetterEntry {
     pub(crate) fn write(self, counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) {
         let (id, bytes) = (tx.next_id(), self.bytes.len() as u64);
         tx.put(Space::State, key(id), self.bytes);
+        tx.letters = (tx.letters.0 + 1, tx.letters.1.saturating_add(bytes));
         let counts = Arc::clone(counts);
         // After the sync: the count in memory never runs ahead of the disk.
         tx.after(move || counts.add(self.route, bytes));

@@ -109,11 +109,14 @@ impl<'a> Wreck<'a> {
             let bytes = std::fs::read(root.join(file))?;
             let mut at = 0;
             while let Some((begin, batch)) = next(&bytes, at) {
+                // Without a number before or behind it, what is left out is one at least.
+                let lost = match batch.number().filter(|_| wreck.batch > 0) {
+                    Some(number) => number.saturating_sub(wreck.batch + 1),
+                    None => u64::from(begin > at),
+                };
+                wreck.lost_groups += lost;
+                wreck.batch = wreck.batch.max(batch.number().unwrap_or_default());
                 at = batch.end;
-                // What is left out between two batches that have no numbers is one at least.
-                let number = batch.number().unwrap_or(wreck.batch + u64::from(begin > at));
-                wreck.lost_groups += if wreck.batch == 0 { 0 } else { number.saturating_sub(wreck.batch + 1) };
-                wreck.batch = wreck.batch.max(number);
                 wreck.take(&batch);
             }
         }

@@ -83,6 +83,8 @@ pub(crate) struct Transaction<'a> {
     pub memory: &'a mut WriterMemory,
     /// Milliseconds since the Unix epoch, the same for the whole group.
     pub now: u64,
+    /// Dead letters that the commits of the group have added so far, and their bytes.
+    pub letters: (u64, u64),
     /// Steps that the commits of the group have taken so far, those that were refused included.
     pub spent: u64,
     pending: PendingWrites,
@@ -98,6 +100,7 @@ impl<'a> Transaction<'a> {
             disk,
             memory,
             now,
+            letters: (0, 0),
             spent: 0,
             pending: PendingWrites::default(),
             undo: Vec::new(),

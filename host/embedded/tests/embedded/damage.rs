@@ -2,7 +2,9 @@
 //! passed over. The rest of a write that a crash interrupted is none of this.
 
 use super::everything::{contents, copy, files, fill, full_schema};
+use super::schema::{commit, item, number, put, text};
 use esclusa_embedded::{OpenError, Store, check};
+use esclusa_flow::engine::Engine;
 use esclusa_flow::retry::mix;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -81,6 +83,66 @@ async fn a_store_with_a_flipped_bit_does_not_open_or_says_so_when_it_reads() {
                 Ok(read) => assert_eq!(read, written, "flip {n} of {} is passed over", file.display()),
                 Err(told) => assert!(told.contains("esclusa store check"), "flip {n} of {}: {told}", file.display()),
             },
+        }
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+/// Where the last two batches of a journal begin, and where the last one ends: each ends with a magic word.
+fn last_batches(journal: &[u8]) -> (usize, usize, usize) {
+    let mut ends = journal.windows(4).enumerate().filter(|(_, word)| word == b"FJL\x03").map(|(at, _)| at + 4);
+    let mut last = [0; 3];
+    for end in ends.by_ref() {
+        last = [last[1], last[2], end];
+    }
+    (last[0], last[1], last[2])
+}
+
+#[tokio::test]
+async fn an_interrupted_write_is_left_out_and_a_durable_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (open, crashed) = (directory.path().join("open"), directory.path().join("crashed"));
+    let store = Store::open(&open, full_schema()).unwrap();
+    for n in 0..20 {
+        let written = put("plain", item([("pk", text("p")), ("sk", number(n)), ("fill", text(&"x".repeat(9000)))]), None);
+        store.commit(commit(vec![written])).await.unwrap();
+    }
+    // The files of a store that is in use are those that a killed process leaves.
+    copy(&open, &crashed);
+    drop(store);
+    let journal = std::fs::read(crashed.join("db/0.jnl")).unwrap();
+    let (before, begin, end) = last_batches(&journal);
+    let tries: [(&str, usize, usize, bool); 7] = [
+        ("nothing", 0, 0, true),
+        ("the beginning of a batch", begin, begin + 500, true),
+        ("a batch with a hole", begin, end, true),
+        ("a byte", begin, begin + 1, true),
+        ("a flip in the last batch", begin + 600, 0, false),
+        ("a flip in the one before", before + 600, 0, false),
+        ("a flip in the tag of the one before", before, 0, false),
+    ];
+    for (what, from, to, opens) in tries {
+        let path = directory.path().join("tried");
+        copy(&crashed, &path);
+        let mut bytes = journal.clone();
+        if to > from {
+            let mut more = journal[from..to].to_vec();
+            let hole = more.len().min(5000)..more.len().min(7000);
+            more[hole].fill(0);
+            bytes[end..end + more.len()].copy_from_slice(&more);
+        } else if from > 0 {
+            bytes[from] ^= 1;
+        }
+        std::fs::write(path.join("db/0.jnl"), bytes).unwrap();
+        let checked = check(&path).unwrap();
+        assert_eq!(checked.damage.is_empty(), opens, "{what}: {checked:?}");
+        assert_eq!(checked.notes.iter().any(|note| note.contains("interrupted")), opens && to > from, "{what}");
+        match Store::open(&path, full_schema()) {
+            Ok(store) => {
+                assert!(opens, "{what} is passed over");
+                assert_eq!(store.scan("plain", None, 100).unwrap().len(), 20, "{what}");
+            }
+            Err(error) => assert!(!opens && error.to_string().contains("0.jnl"), "{what}: {error}"),
         }
         std::fs::remove_dir_all(path).unwrap();
     }

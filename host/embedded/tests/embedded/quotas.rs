@@ -47,6 +47,33 @@ async fn a_route_waits_with_a_dead_letter_that_does_not_fit() {
 }
 
 #[tokio::test]
+async fn commits_that_are_written_together_share_the_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = StoreLimits { dead_letters: 3, ..StoreLimits::default() };
+    let store = Store::open(directory.path(), with(limits)).unwrap();
+    let lanes = (0..8).map(|lane| Commit { lane: lane.to_string().into(), ..giving_up(1) });
+    let taken = futures(lanes.map(|commit| store.commit(commit))).await;
+    assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 3);
+    assert_eq!(store.fill().dead_letters, 3);
+}
+
+/// Awaits all at the same time.
+async fn futures<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = futures.map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in all.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+                *done = Some(value);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test]
 async fn bytes_of_dead_letters_are_counted_over_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let unlimited = Store::open(directory.path(), full_schema()).unwrap();

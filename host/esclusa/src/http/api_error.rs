@@ -138,3 +138,18 @@ impl From<RouteUnavailable> for ApiError {
         ApiError::new(status, missing.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_is_507_and_says_when_to_come_again() {
+        let full = Fault::Refused { code: esclusa_embedded::FULL, reason: "full".to_owned() };
+        let damaged = Fault::Refused { code: esclusa_embedded::DAMAGED, reason: "damaged".to_owned() };
+        for (fault, status, wait) in [(full, 507, "60"), (damaged, 503, "1")] {
+            let answer = ApiError::from(fault).into_response();
+            assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (status, wait));
+        }
+    }
+}
