@@ -3,11 +3,11 @@
 //! A running router makes further names for its tables, which never change, and copies its journals, while nothing is committed. That
 //! takes a moment; the bytes are copied afterwards, by the process that wants the backup.
 
+use crate::check::look;
 use crate::damage::Damage;
 use crate::disk::files::{self, Tables};
 use crate::disk::mark::{FoundMark, Mark, MarkFile};
 use crate::disk::{self, Disk, format, survey, trees};
-use crate::check::look;
 use crate::error::OpenError;
 use crate::store::Store;
 use crate::transaction::Transaction;

@@ -112,7 +112,8 @@ fn content(path: &Path, survey: &Survey) -> std::io::Result<Content> {
     match disk::database(&copy.0) {
         Ok(disk) => Ok(Content::read(&disk, survey.mark.usable())),
         Err(error) => {
-            let found = format!("the files fit their checksums, but the database does not open: {}", disk::describe(&error));
+            let found =
+                format!("the files fit their checksums, but the database does not open: {}", disk::describe(&error));
             Ok(Content::damaged(Damage::new(Path::new(DATABASE), "everything", found)))
         }
     }

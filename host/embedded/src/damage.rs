@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 pub const DAMAGED: &str = "store.damaged";
 
 /// The remedy for files whose content nothing else holds.
-const RESTORE: &str = "restore a backup with `esclusa store restore`, or copy what can be read with `esclusa store salvage`";
+const RESTORE: &str =
+    "restore a backup with `esclusa store restore`, or copy what can be read with `esclusa store salvage`";
 
 /// A damaged file of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -279,7 +279,9 @@ pub(crate) fn describe(error: &fjall::Error) -> String {
     const LOOK: &str = "stop the router and run `esclusa store check`, which names the file and the remedy";
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
-        fjall::Error::Poisoned => format!("an earlier write to the disk, or a read for it, failed; if the disk is sound, {LOOK}"),
+        fjall::Error::Poisoned => {
+            format!("an earlier write to the disk, or a read for it, failed; if the disk is sound, {LOOK}")
+        }
         fjall::Error::Locked => "another process has the database open".to_owned(),
         _ => format!("a file is damaged; {LOOK}"),
     }

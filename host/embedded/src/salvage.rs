@@ -153,7 +153,8 @@ impl<'a> Wreck<'a> {
     }
 
     fn merge(&mut self, id: u64, part: &Path) -> std::io::Result<(Vec<TableFile>, Merge)> {
-        let tables: Vec<_> = self.tables(id)?.into_iter().filter(|table| self.root.join(&table.file).exists()).collect();
+        let tables: Vec<_> =
+            self.tables(id)?.into_iter().filter(|table| self.root.join(&table.file).exists()).collect();
         let open = |table: &TableFile| WholeBlocks::open(&self.root.join(&table.file), table.seqno, part);
         let blocks = tables.iter().map(open).collect::<std::io::Result<_>>()?;
         Ok((tables, Merge::new(blocks, self.journals.remove(&id).unwrap_or_default())?))

@@ -4,9 +4,9 @@
 //! format 1 wrote, so nothing is written anew: after the whole store was checked, the marker is replaced. A crash leaves either format.
 
 use crate::check::{CheckReport, examine};
+use crate::disk;
 use crate::disk::format;
 use crate::disk::mark::{Mark, MarkFile};
-use crate::disk;
 use crate::error::OpenError;
 use std::path::Path;
 

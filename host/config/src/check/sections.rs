@@ -6,9 +6,9 @@ use crate::plan::{AdminListener, EngineLimits};
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, Section, root};
 use crate::syntax::scalar;
-use crate::syntax::units;
 use crate::syntax::section_reader::{SectionReader, default};
 use crate::syntax::toml_tree::{TomlTable, TomlValue};
+use crate::syntax::units;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 

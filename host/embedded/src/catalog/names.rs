@@ -80,7 +80,11 @@ impl StoredNames {
                 Some(("table", name)) => drop(names.tables.insert(name.to_owned(), read("table", name, &value)?)),
                 Some(("stream", name)) => drop(names.streams.insert(name.to_owned(), read("stream", name, &value)?)),
                 Some(("queue", name)) => drop(names.queues.insert(name.to_owned(), read("queue", name, &value)?)),
-                _ => return Err(Fault::Permanent(format!("the store has a record of {text:?}, which is no kind of name"))),
+                _ => {
+                    return Err(Fault::Permanent(format!(
+                        "the store has a record of {text:?}, which is no kind of name"
+                    )));
+                }
             }
         }
         Ok(names)

@@ -1,10 +1,10 @@
 //! Looks through the files of a store before the database opens them, and changes none of them: lists and journals always, all
 //! tables on request. The database would cut damaged journals off, and does not check its lists.
 
+use super::DATABASE;
 use super::journal::{self, JournalScan};
 use super::mark::{FoundMark, MARK, Mark};
 use super::trees::{self, TreeFiles};
-use super::DATABASE;
 use crate::damage::Damage;
 use std::path::{Path, PathBuf};
 
@@ -75,14 +75,17 @@ impl Survey {
         for id in ids {
             let path = db.join("keyspaces").join(id.to_string());
             // A keyspace in the making; the database makes it again.
-            if !root.join(&path).join("current").exists() && std::fs::read_dir(root.join(&path).join("tables")).map_or(true, |mut files| files.next().is_none()) {
+            if !root.join(&path).join("current").exists()
+                && std::fs::read_dir(root.join(&path).join("tables")).map_or(true, |mut files| files.next().is_none())
+            {
                 continue;
             }
             match trees::read(root, db, id) {
                 Ok(tree) => {
                     self.missing(root, &tree);
                     for stray in trees::strays(root, &tree)? {
-                        self.notes.push(format!("{} is left over; the store deletes it when it is opened", stray.display()));
+                        self.notes
+                            .push(format!("{} is left over; the store deletes it when it is opened", stray.display()));
                     }
                     self.trees.push(tree);
                 }

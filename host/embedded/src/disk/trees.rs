@@ -75,7 +75,8 @@ pub(crate) fn holds(id: u64) -> &'static str {
 pub(crate) fn read(root: &Path, db: &Path, id: u64) -> Result<TreeFiles, Damage> {
     let path = db.join("keyspaces").join(id.to_string());
     let current = path.join("current");
-    let wrong = |file: &Path, found: String| Damage::new(file, &format!("the list of the files with {}", holds(id)), found);
+    let wrong =
+        |file: &Path, found: String| Damage::new(file, &format!("the list of the files with {}", holds(id)), found);
     let content = std::fs::read(root.join(&current)).map_err(|e| wrong(&current, format!("it cannot be read: {e}")))?;
     let parts = || {
         let (number, rest) = content.split_first_chunk::<8>()?;
@@ -147,7 +148,8 @@ pub(crate) fn strays(root: &Path, tree: &TreeFiles) -> std::io::Result<Vec<PathB
     let known: BTreeMap<&Path, ()> = tree.tables.iter().map(|table| (table.file.as_path(), ())).collect();
     let mut strays = Vec::new();
     // The folder of the tables may be missing if there are none: not every copy of a store keeps empty folders.
-    for folder in [tree.path.clone(), tree.path.join("tables")].into_iter().filter(|folder| root.join(folder).exists()) {
+    for folder in [tree.path.clone(), tree.path.join("tables")].into_iter().filter(|folder| root.join(folder).exists())
+    {
         for entry in std::fs::read_dir(root.join(&folder))? {
             let entry = entry?;
             let file = folder.join(entry.file_name());

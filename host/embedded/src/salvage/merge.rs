@@ -2,11 +2,17 @@
 
 use super::tables::WholeBlocks;
 use lsm_tree::{InternalValue, SeqNo, Slice, ValueType};
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::btree_map::IntoIter;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::iter::Peekable;
 
-/// Entries of journals, by key: the sequence number, and the value unless it was deleted.
-pub(crate) type JournalEntries = BTreeMap<Vec<u8>, (SeqNo, Option<Vec<u8>>)>;
+/// The sequence number of an entry of a journal, and its value unless it deletes.
+type JournalValue = (SeqNo, Option<Vec<u8>>);
+/// Entries of journals, by key.
+pub(crate) type JournalEntries = BTreeMap<Vec<u8>, JournalValue>;
+/// The next entry of a table: by key, the newest first; the table, and the value unless the entry deletes.
+type NextEntry = Reverse<(Slice, Reverse<SeqNo>, usize, Option<Slice>)>;
 
 /// A key and its newest value.
 pub(crate) type KeyValue = (Slice, Slice);
@@ -14,11 +20,10 @@ pub(crate) type KeyValue = (Slice, Slice);
 /// Merges the tables and journals of a space.
 pub(crate) struct Merge {
     tables: Vec<WholeBlocks>,
-    /// The next entry of each table: by key, the newest first.
-    next: BinaryHeap<Reverse<(Slice, Reverse<SeqNo>, usize, Option<Slice>)>>,
-    journals: std::iter::Peekable<std::collections::btree_map::IntoIter<Vec<u8>, (SeqNo, Option<Vec<u8>>)>>,
+    next: BinaryHeap<NextEntry>,
+    journals: Peekable<IntoIter<Vec<u8>, JournalValue>>,
     /// Entries that each table gave.
-    pub read: Vec<u64>,
+    read: Vec<u64>,
 }
 
 impl Merge {

@@ -27,7 +27,9 @@ impl WholeBlocks {
         let table = std::fs::read(file)?;
         let mut copy = tempfile::NamedTempFile::new_in(folder)?;
         let (mut blocks, mut written, mut at) = (0, None, 0);
-        while let Some(found) = table.get(at..).and_then(|rest| rest.windows(MAGIC.len()).position(|word| word == MAGIC)) {
+        while let Some(found) =
+            table.get(at..).and_then(|rest| rest.windows(MAGIC.len()).position(|word| word == MAGIC))
+        {
             at += found;
             let Some((header, data, end)) = block(&table, at) else {
                 at += 1;

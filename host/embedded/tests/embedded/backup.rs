@@ -27,7 +27,9 @@ fn work(n: u64) -> Commit {
 
 /// Position, items and sum of a store add up; gives the position.
 fn account(store: &Store) -> u64 {
-    let Some(Token::Offset(done)) = store.position(&super::schema::spec("r"), "").unwrap() else { panic!("no position") };
+    let Some(Token::Offset(done)) = store.position(&super::schema::spec("r"), "").unwrap() else {
+        panic!("no position")
+    };
     assert_eq!(store.scan("plain", None, usize::MAX).unwrap().len() as u64, done);
     let total = store.get("things", &item([("pk", text("total")), ("sk", number(0))])).unwrap().unwrap();
     assert_eq!(total.get("n"), Some(&number(done)));
@@ -94,7 +96,9 @@ async fn a_closed_store_is_backed_up_and_restored_whole() {
     assert!(refused(backup(&again, &directory.path().join("other"))).contains("in use by process"));
     assert!(refused(backup(&path, &to)).contains("not empty"));
     assert!(refused(restore(&to, &path)).contains("not empty"));
-    assert!(refused(restore(&directory.path().join("none"), &directory.path().join("x"))).contains("there is no store"));
+    assert!(
+        refused(restore(&directory.path().join("none"), &directory.path().join("x"))).contains("there is no store")
+    );
     let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 3, "nothing is left of what was refused: {names:?}");
 }

@@ -104,7 +104,8 @@ async fn an_interrupted_write_is_left_out_and_a_durable_one_is_not() {
     let (open, crashed) = (directory.path().join("open"), directory.path().join("crashed"));
     let store = Store::open(&open, full_schema()).unwrap();
     for n in 0..20 {
-        let written = put("plain", item([("pk", text("p")), ("sk", number(n)), ("fill", text(&"x".repeat(9000)))]), None);
+        let written =
+            put("plain", item([("pk", text("p")), ("sk", number(n)), ("fill", text(&"x".repeat(9000)))]), None);
         store.commit(commit(vec![written])).await.unwrap();
     }
     // The files of a store that is in use are those that a killed process leaves.

@@ -91,13 +91,19 @@ pub(super) async fn contents(store: &Store) -> Result<BTreeMap<String, String>, 
     all.insert("counts".to_owned(), format!("{:?}", store.counts("r").map_err(|e| e.to_string())?));
     all.insert("paused".to_owned(), store.paused("held").map_err(|e| e.to_string())?.to_string());
     for lane in ["0", "1"] {
-        all.insert(format!("position {lane}"), format!("{:?}", store.position(&spec("r"), lane).map_err(|e| e.to_string())?));
+        all.insert(
+            format!("position {lane}"),
+            format!("{:?}", store.position(&spec("r"), lane).map_err(|e| e.to_string())?),
+        );
     }
     for lag in store.changes_lag("nobody", "src", "things").map_err(|e| e.to_string())? {
         all.insert("changes".to_owned(), lag.records.to_string());
     }
     for route in ["r", "other"] {
-        all.insert(format!("queue of {route}"), store.queue_lag(route, "jobs").map_err(|e| e.to_string())?.records.to_string());
+        all.insert(
+            format!("queue of {route}"),
+            store.queue_lag(route, "jobs").map_err(|e| e.to_string())?.records.to_string(),
+        );
     }
     let answer = store.kept_answer(&[7; 8]).map_err(|e| e.to_string())?;
     all.insert("answer".to_owned(), format!("{answer:?}"));

@@ -8,7 +8,7 @@ use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Pull, Source as _};
+use esclusa_flow::source::Pull;
 use std::time::Duration;
 
 fn with(limits: StoreLimits) -> StoreSchema {

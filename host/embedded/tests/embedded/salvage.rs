@@ -17,7 +17,11 @@ async fn a_sound_store_is_salvaged_whole() {
     let [path, to] = ["store", "salvaged"].map(|name| directory.path().join(name));
     fill(&path).await;
     let report = salvage(&path, &to).unwrap();
-    assert_eq!((report.damage.len(), report.lost.len(), report.lost_groups, report.nameless), (0, 0, 0, 0), "{report:?}");
+    assert_eq!(
+        (report.damage.len(), report.lost.len(), report.lost_groups, report.nameless),
+        (0, 0, 0, 0),
+        "{report:?}"
+    );
     assert_eq!(report.missing, Vec::<String>::new());
     assert_eq!(Some(report.content), check(&path).unwrap().content);
     assert_eq!(read(&to).await, read(&path).await);
@@ -51,7 +55,11 @@ async fn what_is_salvaged_was_written_and_what_is_missing_is_counted() {
             assert!(written.contains_key(&line), "flip {n} of {}: {line} was never written", file.display());
         }
         let counted = !report.lost.is_empty() || report.lost_groups > 0 || report.nameless > 0;
-        assert!(missing == 0 || counted, "flip {n} of {}: {missing} are missing and not counted: {report:?}", file.display());
+        assert!(
+            missing == 0 || counted,
+            "flip {n} of {}: {missing} are missing and not counted: {report:?}",
+            file.display()
+        );
         for path in [path, to] {
             std::fs::remove_dir_all(path).unwrap();
         }

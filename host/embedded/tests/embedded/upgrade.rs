@@ -30,7 +30,10 @@ async fn a_store_of_format_1_is_upgraded_whole() {
     let path = format_1(directory.path());
     let before = bytes(&path);
     let Err(error) = Store::open(&path, full_schema()) else { panic!("opened") };
-    assert!(matches!(error, OpenError::Outdated { .. }) && error.to_string().contains("esclusa store upgrade"), "{error}");
+    assert!(
+        matches!(error, OpenError::Outdated { .. }) && error.to_string().contains("esclusa store upgrade"),
+        "{error}"
+    );
     let report = check(&path).unwrap();
     assert_eq!((&report.damage[..], report.format), (&[][..], Some(1)));
     assert!(before == bytes(&path), "neither changes anything");
@@ -46,7 +49,11 @@ async fn a_store_of_format_1_is_upgraded_whole() {
     let read = contents(&store).await.unwrap();
     let records = read.keys().filter(|key| key.starts_with("record ")).count();
     assert_eq!((read["paused"].as_str(), records, read["changes"].as_str()), ("true", 60, "60"), "{read:?}");
-    assert_eq!((read["queue of r"].as_str(), read["queue of other"].as_str()), ("45", "60"), "what r had finished stays finished");
+    assert_eq!(
+        (read["queue of r"].as_str(), read["queue of other"].as_str()),
+        ("45", "60"),
+        "what r had finished stays finished"
+    );
     assert_eq!(read["counts"], "Counts { done: 39, skipped: 0, filtered: 0, dead: 6 }");
     store.commit(commit(vec![put("plain", item([("pk", text("new")), ("sk", number(1))]), None)])).await.unwrap();
     drop(store);

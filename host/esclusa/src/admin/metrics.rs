@@ -132,7 +132,9 @@ const STORE: &[(&str, &str, fn(&StoreStatus) -> u64)] = &[
     ("esclusa_store_dead_letters", "Dead letters of all routes.", |s| s.dead_letters),
     ("esclusa_store_max_dead_letters", "Dead letters beyond which routes wait.", |s| s.max_dead_letters),
     ("esclusa_store_dead_letter_bytes", "Bytes of all dead letters.", |s| s.dead_letter_bytes),
-    ("esclusa_store_max_dead_letter_bytes", "Bytes of dead letters beyond which routes wait.", |s| s.max_dead_letter_bytes),
+    ("esclusa_store_max_dead_letter_bytes", "Bytes of dead letters beyond which routes wait.", |s| {
+        s.max_dead_letter_bytes
+    }),
 ];
 
 /// Answers the metrics.

@@ -45,7 +45,10 @@ fn a_damaged_store_is_told_with_its_file_and_the_remedy_and_salvaged() {
         let refused = router.run(command);
         let told = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{told}");
-        assert!(told.contains("is damaged") && told.contains(".jnl") && told.contains("esclusa store restore"), "{told}");
+        assert!(
+            told.contains("is damaged") && told.contains(".jnl") && told.contains("esclusa store restore"),
+            "{told}"
+        );
         assert!(!told.contains("Error(") && !told.contains("panicked"), "no word of the program's inside: {told}");
     }
     let told = router.ok(&["store", "salvage", "salvaged"]);
