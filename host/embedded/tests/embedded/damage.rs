@@ -3,8 +3,8 @@
 
 use super::everything::{contents, copy, files, fill, full_schema};
 use super::schema::{commit, item, number, put, text};
-use esclusa_embedded::{OpenError, Store, check};
-use esclusa_flow::engine::Engine;
+use esclusa_embedded::{DAMAGED, OpenError, Store, check};
+use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::retry::mix;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -147,4 +147,38 @@ async fn an_interrupted_write_is_left_out_and_a_durable_one_is_not() {
         }
         std::fs::remove_dir_all(path).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_block_that_goes_bad_stops_reads_and_commits_with_a_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fill(path).await;
+    let table = path.join("db/keyspaces/2/tables/1");
+    let mut bytes = std::fs::read(&table).unwrap();
+    // In the last image of an item of the second session, which is in a block of its own.
+    let at = bytes.windows(100).rposition(|part| part.iter().all(|byte| *byte == b'x')).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&table, bytes).unwrap();
+    let store = Store::open(path, full_schema()).unwrap();
+    let (mut told, mut read) = (0, 0);
+    for i in 20..40 {
+        let key = item([("pk", text(&format!("p{}", i % 3))), ("sk", number(i))]);
+        match store.get("things", &key) {
+            Ok(found) => {
+                assert!(found.is_some(), "a block that cannot be read is not an item that is not there");
+                read += 1;
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("esclusa store check"), "{error}");
+                // A table with an index reads the old item before it writes the new one.
+                let written = commit(vec![put("things", key, None)]);
+                let Err(CommitError::Fault(fault)) = store.commit(written).await else { panic!("committed") };
+                assert_eq!(fault.code(), Some(DAMAGED), "{fault}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 0 && read > 0, "{told} {read}");
+    store.commit(commit(vec![put("plain", item([("pk", text("new")), ("sk", number(1))]), None)])).await.unwrap();
 }
