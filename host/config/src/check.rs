@@ -47,7 +47,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     let reader = SectionReader::open(findings, &root::SECTION, 0..0, table, &[]);
     let paths = PathResolver::new(base);
     let admin = sections::admin(&reader);
-    let engine = sections::engine(&reader, &paths);
+    let (engine, limits) = sections::engine(&reader, &paths);
     let aws = aws_resource::section(&reader);
     let mut world = Declarations {
         listeners: listener::listeners(&reader, &paths),
@@ -71,6 +71,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     Some(Plan {
         admin,
         engine,
+        limits,
         aws,
         listeners: world.listeners.into_values().collect(),
         sources: world.sources.into_values().map(|(name, source)| (name.into(), source)).collect(),

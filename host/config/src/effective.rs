@@ -20,7 +20,12 @@ pub fn effective(loaded: &LoadedConfig) -> String {
     let value = json!({
         "version": 1,
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
-        "engine": { "path": plan.engine.display().to_string() },
+        "engine": {
+            "path": plan.engine.display().to_string(),
+            "max_bytes": size(plan.limits.bytes as usize),
+            "max_dead_letters": plan.limits.dead_letters,
+            "max_dead_letter_bytes": size(plan.limits.dead_letter_bytes as usize),
+        },
         "aws": aws_section(&plan.aws),
         "listener": by_name(plan.listeners.iter().map(|(name, value)| (name.as_str(), listener(value)))),
         "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),

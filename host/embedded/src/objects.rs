@@ -183,7 +183,8 @@ fn manifest_key(id: u64) -> Vec<u8> {
     [&[PREFIX][..], &id.to_be_bytes()].concat()
 }
 
-fn read_entry(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
+/// The staged file and the final path in a manifest.
+pub(crate) fn read_manifest(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
     let mut reader = ByteReader(bytes);
     let mut path = || Ok(PathBuf::from(std::ffi::OsString::from_vec(reader.bytes()?.to_vec())));
     Ok((path()?, path()?))
@@ -195,7 +196,7 @@ pub(crate) fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        let (aside, path) = read_entry(&value)?;
+        let (aside, path) = read_manifest(&value)?;
         match publish(&aside, &path) {
             Ok(_) => tx.delete(Space::State, key),
             Err(error) => {
@@ -211,7 +212,7 @@ pub(crate) fn delete_orphans(root: &Path, disk: &Disk) -> Result<(), Fault> {
     let Ok(files) = std::fs::read_dir(root.join(STAGING)) else { return Ok(()) };
     let mut named = Vec::new();
     for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
-        named.push(read_entry(&guard.value().map_err(|e| read_fault(&e))?)?.0);
+        named.push(read_manifest(&guard.value().map_err(|e| read_fault(&e))?)?.0);
     }
     for file in files.flatten().map(|f| f.path()).filter(|path| !named.contains(path)) {
         if let Err(error) = std::fs::remove_file(&file) {

@@ -127,7 +127,8 @@ pub(crate) fn first_key(log: u32, partition: u32) -> Vec<u8> {
     [b"t".as_slice(), &prefix(log, partition)].concat()
 }
 
-fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
+/// The first sequence of a partition that is kept, as it is stored.
+pub(crate) fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
     match disk.space(Space::State).get(first_key(log, partition)).map_err(|e| read_fault(&e))? {
         Some(bytes) => Ok(ByteReader(&bytes).fixed_number()?),
         None => Ok(1),

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod embedded {
+    mod backup;
     mod bounded;
     mod conformance;
     mod crash;
+    mod damage;
+    mod everything;
     mod expiry;
     mod files;
     mod full;
@@ -12,8 +15,12 @@ mod embedded {
     mod model;
     mod objects;
     mod pages;
+    mod power;
+    mod quotas;
+    mod salvage;
     mod schema;
     mod smoke;
     mod sources;
     mod store;
+    mod upgrade;
 }

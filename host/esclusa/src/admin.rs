@@ -162,6 +162,7 @@ fn router(admin: Arc<AdminServer>) -> Router {
         .route("/api/v1/tables/{name}/scan", get(api::scan))
         .route("/api/v1/tables/{name}/item", get(api::item))
         .route("/api/v1/reload", post(api::reload))
+        .route("/api/v1/store/backup", post(api::backup))
         .route("/api/v1/audit", get(api::audit))
         .route("/api/v1/dlq", get(dead_letters::list))
         .route("/api/v1/dlq/{id}", get(dead_letters::show))

@@ -15,6 +15,7 @@ mod replay;
 mod routes;
 mod run;
 mod send;
+mod store;
 mod table;
 mod validate;
 
@@ -76,6 +77,9 @@ enum Command {
     /// Read, redrive and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
     Dlq(dlq::DlqCommand),
+    /// Check, back up, restore, upgrade and salvage the store
+    #[command(subcommand, after_help = "Example:\n  esclusa store check")]
+    Store(store::StoreCommand),
     /// List the routes: source, plugin, state, and delivery guarantees
     #[command(after_help = "Example:\n  esclusa routes --json")]
     Routes,
@@ -206,6 +210,7 @@ impl Command {
             Command::Invoke(invoke) => invoke.run(global).await,
             Command::Replay(replay) => replay.run(global).await,
             Command::Dlq(dlq) => dlq.run(global).await,
+            Command::Store(store) => store.run(global).await,
             Command::Routes => routes::routes(global).await,
             Command::Status => routes::status(global).await,
             Command::Audit => audit::audit(global).await,

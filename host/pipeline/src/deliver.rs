@@ -199,8 +199,8 @@ impl BatchInWork<'_> {
                 return Err(DeliveryEnd::Lost);
             }
             CommitError::Fault(fault) => {
-                tracing::error!(route = %name, error = %fault, "cannot commit; trying again");
-                self.route.meter.error("engine.commit", &fault.to_string());
+                tracing::error!(route = %name, error = %fault, code = fault.code(), "cannot commit; trying again");
+                self.route.meter.error(fault.code().unwrap_or("engine.commit"), &fault.to_string());
                 // The delivery would try again for ever: an engine that fails must not hold up a stop.
                 if self.route.mode() == Mode::Stopped {
                     return Err(DeliveryEnd::Stopped);

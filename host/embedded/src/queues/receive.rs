@@ -232,17 +232,17 @@ async fn move_to_dead_letters(
     let mut settlement = ReceiptSettlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
     // From here on they are not released: the writer finishes them even if the receiving task is dropped.
     settlement.begin()?;
-    let (route, counts, given_up) =
-        (spec.route.to_string(), Arc::clone(&taken.store.shared().dead), Arc::clone(given_up));
+    let (route, shared, given_up) = (spec.route.to_string(), Arc::clone(taken.store.shared()), Arc::clone(given_up));
     let bytes = entries.iter().map(dead_letters::DeadLetterEntry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
+        shared.dead.sum().take(&entries, &shared.catalog().limits, tx)?;
         let many = entries.len() as u64;
         let added = Counts { dead: many, ..Counts::default() };
         let (key, sum) = progress::sum(&route, &added, tx)?;
         // Nothing below can be refused: letter, counter and deletion are in one batch.
         tx.irrevocable();
         tx.put(Space::State, key, sum);
-        entries.into_iter().for_each(|entry| entry.write(&counts, tx));
+        entries.into_iter().for_each(|entry| entry.write(&shared.dead, tx));
         tx.after(move || {
             given_up.fetch_add(many, Ordering::Relaxed);
         });

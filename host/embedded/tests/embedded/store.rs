@@ -23,12 +23,12 @@ fn a_second_router_is_refused_with_the_process_that_has_it() {
 }
 
 #[test]
-fn a_store_of_another_format_is_refused() {
+fn a_store_without_its_marker_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path(), schema()).unwrap());
-    std::fs::write(dir.path().join("format"), "esclusa embedded store 9\n").unwrap();
+    std::fs::remove_file(dir.path().join("format")).unwrap();
     let Err(error) = Store::open(dir.path(), schema()) else { panic!("opened") };
-    assert!(matches!(error, OpenError::Format { .. }), "{error}");
+    assert!(matches!(&error, OpenError::Damaged { damage, .. } if damage[0].file.ends_with("format")), "{error}");
 }
 
 fn of_color(color: &str, index: &str) -> Selection {

@@ -7,7 +7,7 @@ use super::AdminServer;
 use crate::http::api_error::ApiError;
 use crate::runtime::backlog::BacklogStatus;
 use crate::runtime::listening::ListenerStatus;
-use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status};
+use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status, StoreStatus};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -125,6 +125,18 @@ const ANSWERS: (&str, &str) = ("esclusa_listener_answers_total", "Answers by the
 const EXPIRED: (&str, &str) =
     ("esclusa_table_expired_items_total", "Items that the store deleted because they had expired.");
 
+/// Metrics of the store: name, meaning.
+const STORE: &[(&str, &str, fn(&StoreStatus) -> u64)] = &[
+    ("esclusa_store_bytes", "Bytes of the store's files.", |s| s.bytes),
+    ("esclusa_store_max_bytes", "Bytes beyond which the store takes nothing from outside.", |s| s.max_bytes),
+    ("esclusa_store_dead_letters", "Dead letters of all routes.", |s| s.dead_letters),
+    ("esclusa_store_max_dead_letters", "Dead letters beyond which routes wait.", |s| s.max_dead_letters),
+    ("esclusa_store_dead_letter_bytes", "Bytes of all dead letters.", |s| s.dead_letter_bytes),
+    ("esclusa_store_max_dead_letter_bytes", "Bytes of dead letters beyond which routes wait.", |s| {
+        s.max_dead_letter_bytes
+    }),
+];
+
 /// Answers the metrics.
 pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Response, ApiError> {
     let shown = admin.snapshot.show(&admin.runtime).await?;
@@ -185,6 +197,7 @@ pub(crate) fn render(status: &Status) -> String {
             }
         }
     }
+    store(&mut out, status);
     tables(&mut out, status);
     listeners(&mut out, status);
     partitions(&mut out, status);
@@ -213,6 +226,13 @@ fn shards(out: &mut String, status: &Status) {
                 line(out, name, &[("route", &route.name)], value);
             }
         }
+    }
+}
+
+fn store(out: &mut String, status: &Status) {
+    for (name, about, value) in STORE {
+        head(out, name, "gauge", about);
+        line(out, name, &[], value(&status.store) as f64);
     }
 }
 
@@ -259,7 +279,8 @@ pub(super) fn head(out: &mut String, name: &str, kind: &str, about: &str) {
 /// Writes a sample.
 pub(super) fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
     let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escape(text))).collect();
-    let _ = writeln!(out, "{name}{{{}}} {value}", labels.join(","));
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let _ = writeln!(out, "{name}{labels} {value}");
 }
 
 fn escape(text: &str) -> String {
@@ -275,12 +296,19 @@ mod tests {
         let left_dead_letters = [("web".to_owned(), 4)].into();
         let expired_items = [("sessions".to_owned(), 3)].into();
         let (version, routes, listeners, reloads) = ("1".to_owned(), Vec::new(), Vec::new(), Vec::new());
-        Status { version, pid: 1, now: 0, routes, left_dead_letters, expired_items, listeners, reloads }
+        let store = super::StoreStatus { bytes: 7, max_bytes: 9, ..super::StoreStatus::default() };
+        Status { version, pid: 1, now: 0, routes, left_dead_letters, expired_items, listeners, store, reloads }
     }
 
     #[test]
     fn letters_of_a_route_that_is_gone_are_counted() {
         assert!(render(&status()).contains("\nesclusa_dead_letters{route=\"web\"} 4\n"));
+    }
+
+    #[test]
+    fn the_fill_of_the_store_is_shown_with_its_limit() {
+        let text = render(&status());
+        assert!(text.contains("\nesclusa_store_bytes 7\n") && text.contains("\nesclusa_store_max_bytes 9\n"), "{text}");
     }
 
     #[test]

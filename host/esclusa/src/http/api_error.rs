@@ -51,8 +51,11 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(body)).into_response();
         // A message may quote the request: no browser shall take it for a page.
         let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, "nosniff"), (CONTENT_SECURITY_POLICY, POLICY)];
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.push((RETRY_AFTER, "1"));
+        // A full store does not get smaller within a second.
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => headers.push((RETRY_AFTER, "1")),
+            StatusCode::INSUFFICIENT_STORAGE => headers.push((RETRY_AFTER, "60")),
+            _ => {}
         }
         if self.code == Some(REFUSED_CODING) {
             headers.push((ACCEPT_ENCODING, "gzip, zstd"));
@@ -88,7 +91,13 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+        match fault {
+            Fault::Refused { code: code @ esclusa_embedded::FULL, reason } => {
+                ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason).code(code)
+            }
+            Fault::Refused { code, reason } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).code(code),
+            fault => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()),
+        }
     }
 }
 
@@ -134,5 +143,20 @@ impl From<RouteUnavailable> for ApiError {
             RouteUnavailable::Plugin { .. } => StatusCode::CONFLICT,
         };
         ApiError::new(status, missing.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_is_507_and_says_when_to_come_again() {
+        let full = Fault::Refused { code: esclusa_embedded::FULL, reason: "full".to_owned() };
+        let damaged = Fault::Refused { code: esclusa_embedded::DAMAGED, reason: "damaged".to_owned() };
+        for (fault, status, wait) in [(full, 507, "60"), (damaged, 503, "1")] {
+            let answer = ApiError::from(fault).into_response();
+            assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (status, wait));
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use esclusa_config::plan;
+use esclusa_embedded::Store;
 use esclusa_flow::lag::{Lag, ShardLag};
 use esclusa_flow::timestamp::Timestamp;
 use esclusa_pipeline::meter::{LastError, Reading, epoch_millis};
@@ -33,8 +34,42 @@ pub(crate) struct Status {
     /// The listeners of sources of kind `http`, by name.
     #[serde(default)]
     pub listeners: Vec<ListenerStatus>,
+    /// How full the store is, and how much it may hold.
+    #[serde(default)]
+    pub store: StoreStatus,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
+}
+
+/// How full the store of the embedded engine is.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct StoreStatus {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// `max_bytes` of `[engine]`.
+    pub max_bytes: u64,
+    /// Dead letters of all routes.
+    pub dead_letters: u64,
+    /// `max_dead_letters` of `[engine]`.
+    pub max_dead_letters: u64,
+    /// Bytes of the dead letters.
+    pub dead_letter_bytes: u64,
+    /// `max_dead_letter_bytes` of `[engine]`.
+    pub max_dead_letter_bytes: u64,
+}
+
+impl StoreStatus {
+    fn of(store: &Store) -> Self {
+        let (fill, limits) = (store.fill(), store.limits());
+        StoreStatus {
+            bytes: fill.bytes,
+            max_bytes: limits.bytes,
+            dead_letters: fill.dead_letters,
+            max_dead_letters: limits.dead_letters,
+            dead_letter_bytes: fill.dead_letter_bytes,
+            max_dead_letter_bytes: limits.dead_letter_bytes,
+        }
+    }
 }
 
 /// A route at one moment.
@@ -202,6 +237,7 @@ impl Runtime {
             left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             expired_items: self.store.expired_counts(),
             listeners: self.listener_status(),
+            store: StoreStatus::of(&self.store),
             reloads: self.reloads.lock().clone(),
         }
     }

@@ -23,4 +23,5 @@ mod replay;
 mod router;
 mod samples;
 mod shared_queue;
+mod store;
 mod unreachable;
