@@ -106,7 +106,7 @@ impl<'a> Wreck<'a> {
         let journals = BTreeMap::new();
         let mut wreck = Wreck { root, survey, journals, batch: 0, lost: Vec::new(), lost_groups: 0 };
         for file in wreck.survey.journals.clone() {
-            let bytes = std::fs::read(root.join(file))?;
+            let bytes = journal::read(&root.join(file))?;
             let mut at = 0;
             while let Some((begin, batch)) = next(&bytes, at) {
                 // Without a number before or behind it, what is left out is one at least.

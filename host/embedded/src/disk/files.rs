@@ -41,7 +41,7 @@ pub(crate) fn copy(root: &Path, survey: &Survey, to: &Path, tables: Tables) -> s
         sync(&to.join(&tree.path), tables)?;
     }
     for file in &survey.journals {
-        let content = std::fs::read(root.join(file))?;
+        let content = journal::read(&root.join(file))?;
         let end = journal::scan(&content, &JournalScan::default()).end;
         let content = content.get(..end).unwrap_or_default();
         std::fs::write(to.join(file), content)?;

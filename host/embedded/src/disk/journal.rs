@@ -5,6 +5,9 @@
 //! Layout of fjall 3: a start (tag 1, number of entries, sequence number), entries (tag 2), an end (tag 3, xxh3 of the entries,
 //! a magic word). A new journal is 64 MiB of zeros, which the batches overwrite.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 const START: u8 = 1;
@@ -15,6 +18,30 @@ const MAGIC: &[u8] = b"FJL\x03";
 const NUMBERS: &[u8] = b"n";
 /// What follows the last batch of a journal. Compared in pieces, since it may be 64 MiB.
 const ZEROS: [u8; 4096] = [0; 4096];
+
+/// Reads a journal, without the zeros at its end: memory in proportion to what was written.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let (mut file, mut written, mut zeros) = (File::open(path)?, Vec::new(), 0);
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let len = file.read(&mut piece)?;
+        let read = piece.get(..len).unwrap_or_default();
+        if len == 0 {
+            return Ok(written);
+        }
+        if is_zeros(read) {
+            zeros += len;
+        } else {
+            written.resize(written.len() + zeros, 0);
+            written.extend_from_slice(read);
+            zeros = 0;
+        }
+    }
+}
+
+fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.chunks(ZEROS.len()).all(|piece| ZEROS.starts_with(piece))
+}
 
 /// An entry of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +161,7 @@ pub(crate) fn scan(journal: &[u8], before: &JournalScan) -> JournalScan {
         scan.batches += 1;
         scan.end = batch.end;
     }
-    scan.broken = !journal.get(scan.end..).unwrap_or_default().chunks(ZEROS.len()).all(|rest| ZEROS.starts_with(rest));
+    scan.broken = !is_zeros(journal.get(scan.end..).unwrap_or_default());
     scan
 }
 

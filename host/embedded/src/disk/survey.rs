@@ -112,7 +112,7 @@ impl Survey {
         self.journals = list(root, db)?;
         let mut last = JournalScan::default();
         for (i, file) in self.journals.iter().enumerate() {
-            let bytes = std::fs::read(root.join(file))?;
+            let bytes = journal::read(&root.join(file))?;
             let scan = journal::scan(&bytes, &last);
             if let Some(at) = scan.disorder {
                 let found = format!("the numbers of the commit at byte {at} do not follow those of the commit before");
@@ -164,7 +164,7 @@ fn unborn(root: &Path, db: &Path, mark: FoundMark) -> std::io::Result<bool> {
         empty &= tables.map_or(true, |mut tables| tables.next().is_none());
     }
     for journal in list(root, db)? {
-        empty &= journal::scan(&std::fs::read(root.join(journal))?, &JournalScan::default()).end == 0;
+        empty &= journal::scan(&journal::read(&root.join(journal))?, &JournalScan::default()).end == 0;
     }
     Ok(empty && !promised)
 }
