@@ -1,6 +1,9 @@
 //! The catalogue of failures in docs/reference/failures.md: every row is there once, and every test that it names exists. So do the
 //! files and tests that SECURITY.md names for its promises.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+#[path = "failures/guards.rs"]
+mod guards;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
