@@ -140,10 +140,13 @@ def full_name(programs, path, name):
     program = programs[key]
     listed = subprocess.run([program, "--list", "--format=terse"], capture_output=True, text=True, check=True).stdout
     known = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
-    below = [test for test in known if test.split("::")[:len(module)] == module and test.split("::")[-1] == name]
-    if len(below) != 1:
-        sys.exit(f"guards: {path} has {len(below)} tests {name}")
-    return key[0], program, below[0]
+    # A file with tests in a module has one step more, one whose target holds all in a module has one before.
+    steps = lambda test: [step for step in test.split("::")[:-1] if step not in ("tests", kind)]
+    kind, named = key[1], [step for step in module if step != "tests"]
+    found = [test for test in known if test.split("::")[-1] == name and steps(test) == named]
+    if len(found) != 1:
+        sys.exit(f"guards: {path} has {len(found)} tests {name}")
+    return key[0], program, found[0]
 
 
 def run(test, off, limit):
@@ -184,6 +187,7 @@ def main(chosen):
         result, why = run(wanted[test], None, LIMIT)
         if result != "passed":
             broken[test] = f"{result} with nothing switched off: {why}"
+            print(f"{test[1]}: {broken[test]}", flush=True)
     red = 0
     for row in chosen:
         switch, ends = rows[row], []
