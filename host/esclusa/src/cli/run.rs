@@ -67,6 +67,7 @@ impl RunArgs {
         let address = admin.as_ref().map(|admin| admin.address);
         let listeners = Listeners::start(&runtime).map_err(anyhow::Error::msg)?;
         let posted = post(&runtime.loaded(), address, &listeners)?;
+        backstop::tell_longest_stop(runtime.loaded().plan.drain_delay(), self.drain_timeout);
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
         let failed = tokio::select! {
