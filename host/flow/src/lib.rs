@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bounds;
+pub mod breaker;
 pub mod call_output;
 pub mod counts;
 pub mod dead_letter;

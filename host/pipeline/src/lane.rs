@@ -53,6 +53,10 @@ pub(crate) async fn run(
         if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
             return LaneEnd::Stopped;
         }
+        if next_batch.is_none() && !route.breaker.lets_pull() {
+            wait_for_breaker(&route, activity, &context, &mut mode).await;
+            continue;
+        }
         // Counted before the pull: if it were counted after it, a commit in between could give this lane an event unnoticed.
         activity.busy();
         let commits = (context.commit_count)();
@@ -72,7 +76,7 @@ pub(crate) async fn run(
         }
         match pulled {
             Ok(Pulled::Batch(batch)) => {
-                let (end, next) = deliver(&route, &context, lane.as_mut(), batch).await;
+                let (end, next) = deliver(&route, &context, lane.as_mut(), batch, activity).await;
                 next_batch = next;
                 match end {
                     DeliveryEnd::Settled => {}
@@ -177,13 +181,14 @@ async fn deliver<'a>(
     context: &'a LaneContext,
     lane: &mut dyn Lane,
     mut batch: InFlight<'a>,
+    activity: &ActivityGuard,
 ) -> (DeliveryEnd, Option<InFlight<'a>>) {
     if !lane.runs_ahead() {
-        return (batch.delivery.run(Some(lane)).await, None);
+        return (batch.delivery.run(Some(lane), activity).await, None);
     }
     let mut next = None;
     let end = {
-        let run = batch.delivery.run(None);
+        let run = batch.delivery.run(None, activity);
         // A route that drains or stops pulls no more.
         let run_ahead = route.unless_leaving(pull_and_call_next(route, context, lane, &mut next));
         tokio::pin!(run, run_ahead);
@@ -216,6 +221,9 @@ async fn pull_and_call_next<'a>(
     lane: &mut dyn Lane,
     next: &mut Option<InFlight<'a>>,
 ) {
+    if route.breaker.is_open() {
+        return;
+    }
     // Without a wait: this lane's own batch may hold the last permit until it is settled.
     let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };
@@ -229,6 +237,21 @@ fn limit(route: &Route) -> Limit {
     // With sharding a batch feeds several calls, of `batch_size` events each.
     let events = route.sharding().map_or(route.spec.batch_size.max(1), Sharding::events);
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
+}
+
+/// Waits until the route's breaker lets the lane pull, or the route changes its mode. The lane counts as idle meanwhile.
+async fn wait_for_breaker(
+    route: &Route,
+    activity: &ActivityGuard,
+    context: &LaneContext,
+    mode: &mut watch::Receiver<Mode>,
+) {
+    activity.idle((context.commit_count)());
+    tokio::select! {
+        () = route.breaker.pullable() => {}
+        () = context.activity.nudged() => {}
+        () = changed(mode) => {}
+    }
 }
 
 /// Waits while the route is paused or halted, and gives its next mode. A paused route counts as idle.

@@ -91,6 +91,7 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         concurrency: concurrency(reader, source),
         in_flight_bytes,
         policy: delivery::policy(reader, source),
+        breaker: reader.duration(&shape::BREAKER),
         delivery: delivery::delivery(reader, world, source, &grants, on_failure.as_deref()),
         on_failure,
         // An unknown source has been reported, so its order does not matter.

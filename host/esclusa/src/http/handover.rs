@@ -89,7 +89,9 @@ pub(crate) async fn ask(
         runtime.http_source(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
     // No route would take the request, and the client would wait for its timeout.
     if runtime.rests(name) {
-        return Err(unavailable(format!("the routes that read from source {name:?} are paused or halted")));
+        return Err(unavailable(format!(
+            "the routes that read from source {name:?} are paused or halted, or their plugins fail"
+        )));
     }
     let answer = tokio::time::timeout(timeout, http_source.ask(data, attributes, kept)).await;
     let answer = answer.map_err(|_| {

@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod breaker;
 mod busy;
 mod cli;
 mod costly;
