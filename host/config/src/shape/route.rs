@@ -130,6 +130,12 @@ pub(crate) static BREAKER: KeySpec = KeySpec {
     default: Default::Value("60s"),
     about: "After the plugin's calls have failed for so long, no event is tried or given up until a probe succeeds; 0s: never.",
 };
+pub(crate) static MAX_HOPS: KeySpec = KeySpec {
+    name: "max_hops",
+    kind: ValueKind::Integer { min: 0, max: 65_535 },
+    default: Default::Value("16"),
+    about: "An event that has come by so many routes, each time as an effect of the event before, is given up; 0: never.",
+};
 pub(crate) static ON_FAILURE: KeySpec = KeySpec {
     name: "on_failure",
     kind: ValueKind::Text,
@@ -206,6 +212,7 @@ pub(crate) static SECTION: Section = Section {
         &BISECT,
         &RETRY_BACKOFF,
         &BREAKER,
+        &MAX_HOPS,
         &ON_FAILURE,
         &DELIVERY,
         &LIMITS,

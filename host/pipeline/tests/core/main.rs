@@ -85,6 +85,7 @@ impl Options {
                 backoff,
             },
             breaker: self.breaker,
+            max_hops: 16,
             on_failure: None,
             delivery: DeliveryMode::ExactlyOnce,
             ordered: true,
