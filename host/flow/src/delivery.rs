@@ -184,6 +184,19 @@ impl Delivery {
         self
     }
 
+    /// Gives up events that have come by `max_hops` routes or more; zero: none. Called after [`Delivery::filtered`]: a filter may
+    /// be what stops a loop.
+    pub fn give_up_hops(&mut self, claims: &[Claim], max_hops: u32) {
+        for (event, claim) in EventIndex::all(claims.len()).zip(claims) {
+            if max_hops > 0 && claim.hops() >= max_hops && self.undecided(event) {
+                let hops = claim.hops();
+                let message =
+                    format!("it has come by {hops} routes and max_hops is {max_hops}: routes may feed each other");
+                self.decide(event, Verdict::Dead(Reason::new("limit.hops", message)));
+            }
+        }
+    }
+
     /// How often the event was tried, this time included. The plugin sees this as `attempt`.
     #[must_use]
     pub fn attempt(&self, event: EventIndex) -> u32 {

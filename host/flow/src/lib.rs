@@ -16,6 +16,7 @@ pub mod engine;
 pub mod fault;
 pub mod granted_reads;
 pub mod grants;
+pub mod hops;
 pub mod index;
 pub mod lag;
 pub mod lane_progress;

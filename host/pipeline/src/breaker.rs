@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 #[derive(Debug, PartialEq, Eq)]
 enum Evidence {
     /// It works: it handled an event. An event that it rejects is handled, too, and so is a batch at which it halts the route:
-    /// if these counted as failures, whoever sends bad events could stop the route for all others.
+    /// if these counted as failures, a sender of bad events could stop the route for all others.
     Works,
     /// It failed, or asked for every event again.
     Fails,

@@ -77,8 +77,14 @@ impl<'a> BatchDelivery<'a> {
             Some(sharding) => delivery.split_before(&sharding.part_starts(&batch.columns)),
             None => delivery,
         };
-        let filtering =
-            batch_filter::filter_batch(route, &batch.columns).map(|verdicts| delivery.filtered(verdicts)).err();
+        let filtering = match batch_filter::filter_batch(route, &batch.columns) {
+            Ok(verdicts) => {
+                delivery.filtered(verdicts);
+                delivery.give_up_hops(&batch.claims, route.spec.max_hops);
+                None
+            }
+            Err(task) => Some(task),
+        };
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
         let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open };
@@ -127,6 +133,7 @@ impl<'a> BatchDelivery<'a> {
             let verdicts = filtering.end().await;
             self.filtering = None;
             self.delivery.filtered(verdicts);
+            self.delivery.give_up_hops(&self.work.batch.claims, self.work.route.spec.max_hops);
         }
     }
 }

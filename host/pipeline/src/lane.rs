@@ -50,12 +50,8 @@ pub(crate) async fn run(
     let (mut faults, mut pulled_before, mut next_batch) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
-        if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
+        if wait_until_running(&route, &mut mode, activity, &context, next_batch.is_some()).await != Mode::Running {
             return LaneEnd::Stopped;
-        }
-        if next_batch.is_none() && !route.breaker.lets_pull() {
-            wait_for_breaker(&route, activity, &context, &mut mode).await;
-            continue;
         }
         // Counted before the pull: if it were counted after it, a commit in between could give this lane an event unnoticed.
         activity.busy();
@@ -239,32 +235,27 @@ fn limit(route: &Route) -> Limit {
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
-/// Waits until the route's breaker lets the lane pull, or the route changes its mode. The lane counts as idle meanwhile.
-async fn wait_for_breaker(
+/// Waits while the route is paused or halted, or its breaker does not let the lane pull, and gives the route's next mode. A lane with
+/// a batch need not pull. One that waits counts as idle.
+async fn wait_until_running(
     route: &Route,
+    mode: &mut watch::Receiver<Mode>,
     activity: &ActivityGuard,
     context: &LaneContext,
-    mode: &mut watch::Receiver<Mode>,
-) {
-    activity.idle((context.commit_count)());
-    tokio::select! {
-        () = route.breaker.pullable() => {}
-        () = context.activity.nudged() => {}
-        () = changed(mode) => {}
-    }
-}
-
-/// Waits while the route is paused or halted, and gives its next mode. A paused route counts as idle.
-async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, context: &LaneContext) -> Mode {
+    has_batch: bool,
+) -> Mode {
     loop {
         let now = mode.borrow_and_update().clone();
+        let running = now == Mode::Running;
         match now {
             Mode::Paused | Mode::Halted(_) => {}
+            Mode::Running if !has_batch && !route.breaker.lets_pull() => {}
             other => return other,
         }
         activity.idle((context.commit_count)());
         tokio::select! {
             changed = mode.changed() => if changed.is_err() { return Mode::Stopped },
+            () = route.breaker.pullable(), if running => {}
             () = context.activity.nudged() => {}
         }
     }

@@ -13,6 +13,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_embedded::NewRecord;
+use esclusa_flow::hops;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,14 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The headers of a request as attributes of its event, without those that prove who sent it.
+/// The headers of a request as attributes of its event, without those that prove who sent it. The count of hops is no header of
+/// the event: it is kept beside it.
 pub(crate) fn header_attributes(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     let shown = headers.iter().filter(|(header, _)| !SECRET.contains(&header.as_str()));
-    shown.map(|(header, value)| (format!("header.{header}"), header_text(value)))
+    shown.map(|(header, value)| match header.as_str() {
+        hops::ATTRIBUTE => (hops::ATTRIBUTE.to_owned(), header_text(value)),
+        header => (format!("header.{header}"), header_text(value)),
+    })
 }
 
 /// The text of a header's value. Bytes that are no UTF-8 are the characters of ISO-8859-1 with these numbers, as HTTP had it at first

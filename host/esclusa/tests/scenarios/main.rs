@@ -17,6 +17,7 @@ mod kafka;
 mod lake;
 mod listener;
 mod live;
+mod loops;
 mod outputs;
 mod private;
 mod reload;
