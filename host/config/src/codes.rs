@@ -152,6 +152,8 @@ codes! {
     ROUTE_NO_RECEIVER = "route::no_receiver";
     /// Dead letters would come back to the route as events.
     ROUTE_FEEDS_ITSELF = "route::feeds_itself";
+    /// Events may come back to a route that caused them (warning).
+    ROUTE_LOOP = "route::loop";
     /// A text that is no SHA-256 digest.
     ROUTE_BAD_DIGEST = "route::bad_digest";
     /// Exactly-once is asked of an output that cannot give it.

@@ -229,6 +229,8 @@ fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
         "max_retry_attempts": route.policy.max_retry_attempts.map_or(json!(-1), |max| json!(max)),
         "max_record_age": route.policy.max_record_age.map_or(json!(-1), |max| json!(show_duration(max))),
         "bisect_batch_on_function_error": route.policy.bisect,
+        "breaker": show_duration(route.breaker),
+        "max_hops": route.max_hops,
         "retry_backoff": { "base": show_duration(route.policy.backoff.base), "max": show_duration(route.policy.backoff.max) },
         "on_failure": route.on_failure,
         "delivery": match route.delivery {

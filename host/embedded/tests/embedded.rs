@@ -11,6 +11,7 @@ mod embedded {
     mod expiry;
     mod files;
     mod full;
+    mod hops;
     mod kept_answers;
     mod model;
     mod objects;

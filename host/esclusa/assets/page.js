@@ -163,7 +163,8 @@ function fillRow(route, now) {
   fillUndelivered(cells.undelivered, route.outputs, now);
   fillPartitions(cells, route);
   const wait = reading.waiting;
-  set(cells.waiting, wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "");
+  const open = route.breaker;
+  set(cells.waiting, open ? `breaker open since ${clock(open.since)}, ${open.failed_probes} probes failed, next ${clock(open.next_probe)}` : wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "");
   const error = reading.last_error;
   const text = route.reason ? `halted: ${route.reason}` : error ? `last error ${clock(error.at)} · ${error.code}: ${error.message}` : "";
   set(cells.error, text);

@@ -216,12 +216,17 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Not
             return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
         }
     };
+    let warnings = loaded.warnings.clone();
     // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
     // unchanged routes.
     let mut summary = match runtime.reload_config(loaded).await {
         Ok(message) => message,
         Err(message) => return Err(NotReloaded { message, diagnostics: None }),
     };
+    if !warnings.is_empty() {
+        note(&warnings);
+        summary = format!("{summary}; {} warning(s), see `esclusa validate`", warnings.len());
+    }
     let plugins = changed(runtime).await;
     let mut refused = Vec::new();
     for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
@@ -231,6 +236,15 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Not
         }
     }
     if refused.is_empty() { Ok(summary) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
+}
+
+/// Logs the warnings of a configuration that is in force.
+fn note(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        let Diagnostic { code, message, file, line, column, help, .. } = warning;
+        let (code, at) = (code.as_str(), format!("{file}:{line}:{column}"));
+        tracing::warn!(code, at, what = message, help, "routes.toml may not mean what it says");
+    }
 }
 
 /// Names for a message, separated by commas; "none" if there are none.

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bounds;
+pub mod breaker;
 pub mod call_output;
 pub mod counts;
 pub mod dead_letter;
@@ -15,6 +16,7 @@ pub mod engine;
 pub mod fault;
 pub mod granted_reads;
 pub mod grants;
+pub mod hops;
 pub mod index;
 pub mod lag;
 pub mod lane_progress;

@@ -16,6 +16,7 @@
 
 pub mod activity;
 pub mod batch_filter;
+pub mod breaker;
 pub mod budget;
 pub mod commit;
 pub mod context;

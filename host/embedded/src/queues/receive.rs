@@ -123,7 +123,8 @@ pub(crate) async fn receive(
             let id = message.sequence.to_string();
             let record = StoredRecord::read(&message.body).map_err(Fault::from)?;
             record.push(&id, message.count, &mut columns).map_err(|e| Fault::Permanent(e.to_string()))?;
-            claims.push(Claim::new(receipt(queue.id, number, message.sequence, taken.nonce)));
+            let receipt = receipt(queue.id, number, message.sequence, taken.nonce);
+            claims.push(Claim::new(receipt).with_hops(record.hops));
         }
         // Delivered: dropping `taken` must not release them any more.
         taken.sequences.clear();

@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
+use esclusa_flow::hops;
 use std::sync::Arc;
 
 /// A request to the source itself.
@@ -69,7 +70,9 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
     let key = handover::key(&parts.headers, &parts.uri)?;
     let mut held = decoding::read(limits, &parts.headers, body, max_body).await?;
     let data = std::mem::take(&mut held.data);
-    let records = handover::records(limits, &parts.headers, (data, &mut held), (key, Vec::new())).await?;
+    // No header is an attribute of these events; the count of hops is beside them.
+    let attributes = handover::header_attributes(&parts.headers).filter(|(name, _)| name == hops::ATTRIBUTE).collect();
+    let records = handover::records(limits, &parts.headers, (data, &mut held), (key, attributes)).await?;
     handover::put(&admin.runtime, &admin.work, StatusCode::ACCEPTED, name.to_owned(), records, held).await
 }
 

@@ -36,6 +36,9 @@ const DEAD_LETTERS: &str = "esclusa_dead_letters";
 
 const METRICS: &[Metric] = &[
     gauge("esclusa_route_healthy", "1 while the route does its work.", |r| f64::from(u8::from(r.health.healthy))),
+    gauge("esclusa_route_breaker_open", "1 while the route's breaker is open.", |r| {
+        f64::from(u8::from(r.breaker.is_some()))
+    }),
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
     gauge(DEAD_LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),

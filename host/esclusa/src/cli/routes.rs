@@ -125,6 +125,11 @@ fn at_this_moment(status: &Status) -> Result<()> {
             .waiting
             .as_ref()
             .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next.millis())));
+        let breaker = route
+            .breaker
+            .as_ref()
+            .map(|open| format!("breaker open, next probe {}; ", print::time(open.next_probe.millis())));
+        let waiting = breaker.or(waiting);
         let error = format!("{}{}", waiting.unwrap_or_default(), error.or(last).unwrap_or_else(|| "-".to_owned()));
         [
             route.name.clone(),

@@ -117,7 +117,7 @@ impl RunArgs {
     }
 
     fn exit(&self, complete: bool, after: &Status) -> Exit {
-        let halted = after.routes.iter().any(|route| route.state == "halted");
+        let halted = after.routes.iter().any(|route| route.state == "halted" || route.breaker.is_some());
         match complete {
             true if self.until_idle && halted => Exit::Failed,
             true => Exit::Ok,
@@ -196,12 +196,16 @@ fn announce(
     tracing::info!(routes, engine = %plan.engine.display(), "running");
 }
 
-/// Prints the halted routes and the number of new dead letters.
+/// Prints the halted routes, those with an open breaker, and the number of new dead letters.
 fn summarize(before: &Status, after: &Status) {
     for route in &after.routes {
         if route.state == "halted" {
             let reason = route.reason.as_deref().unwrap_or("no reason given");
             print::message(&format!("route {} was halted by its plugin: {}", route.name, print::visible(reason)));
+        }
+        if let Some(open) = &route.breaker {
+            let why = format!("{}: {}", open.code, print::visible(&open.message));
+            print::message(&format!("route {} waits, because its plugin's calls fail: {why}", route.name));
         }
         let earlier = before.routes.iter().find(|r| r.name == route.name).map_or(0, |r| r.reading.counts.dead);
         let dead = route.reading.counts.dead.saturating_sub(earlier);

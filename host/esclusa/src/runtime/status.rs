@@ -10,6 +10,7 @@ use esclusa_config::plan;
 use esclusa_embedded::Store;
 use esclusa_flow::lag::{Lag, ShardLag};
 use esclusa_flow::timestamp::Timestamp;
+use esclusa_pipeline::breaker::OpenBreaker;
 use esclusa_pipeline::meter::{LastError, Reading, epoch_millis};
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,9 @@ pub(crate) struct RouteStatus {
     /// Whether it does its work.
     #[serde(default)]
     pub health: Health,
+    /// Its breaker while it is open: its plugin fails, and nothing but probes is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<OpenBreaker>,
     /// The plugin that serves it.
     pub plugin: PluginStatus,
     /// Its counters.
@@ -253,6 +257,7 @@ impl Runtime {
             state: state.to_owned(),
             reason,
             health: Health::default(),
+            breaker: route.open_breaker(),
             plugin: PluginStatus {
                 path: route.spec.plugin.display().to_string(),
                 digest: plugin.plugin.digest().to_owned(),
@@ -268,13 +273,9 @@ impl Runtime {
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
         let shards = status.shards.as_ref().and_then(|shards| shards.fault.as_ref());
-        status.health = Health::at(
-            epoch_millis(),
-            &status.state,
-            status.reason.as_deref(),
-            shards.or(status.reading.last_error.as_ref()),
-            &status.outputs,
-        );
+        let error = shards.or(status.reading.last_error.as_ref());
+        let source = Health::at(epoch_millis(), &status.state, status.reason.as_deref(), error, &status.outputs);
+        status.health = source.with_breaker(status.breaker.as_ref());
         if let Some(fault) = shards {
             status.reading.last_error = Some(fault.clone());
         }

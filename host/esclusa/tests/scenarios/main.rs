@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod breaker;
 mod busy;
 mod cli;
 mod costly;
@@ -17,6 +18,7 @@ mod kafka;
 mod lake;
 mod listener;
 mod live;
+mod loops;
 mod outputs;
 mod private;
 mod redrive;

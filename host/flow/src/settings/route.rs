@@ -41,6 +41,10 @@ pub struct RouteSpec {
     pub in_flight_bytes: usize,
     /// Rules for failures.
     pub policy: RetryPolicy,
+    /// How long nearly all calls have to fail before the breaker opens; zero: it never does.
+    pub breaker: Duration,
+    /// Hops at which an event is given up; zero: at no number of them.
+    pub max_hops: u32,
     /// The output that gets events that were given up; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
     /// The guarantee outside the embedded engine, which always gives exactly-once.

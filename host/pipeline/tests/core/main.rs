@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod ahead;
+mod breaker;
 mod invariants;
 
 use esclusa_flow::BoxFuture;
@@ -36,6 +37,7 @@ struct Options {
     concurrency: usize,
     parallelization_factor: usize,
     max_retry_attempts: Option<u32>,
+    breaker: Duration,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             concurrency: 16,
             parallelization_factor: 1,
             max_retry_attempts: Some(3),
+            breaker: Duration::ZERO,
         }
     }
 }
@@ -81,6 +84,8 @@ impl Options {
                 release: false,
                 backoff,
             },
+            breaker: self.breaker,
+            max_hops: 16,
             on_failure: None,
             delivery: DeliveryMode::ExactlyOnce,
             ordered: true,
