@@ -60,7 +60,7 @@ fn open_json(template: &str) -> Option<String> {
     ))
 }
 
-/// The fields of a template, each with its format, and the text that is left without them.
+/// The fields of a template, each with its format, and its text with a zero in place of each.
 fn fields(template: &str) -> (Vec<&str>, String) {
     let (mut fields, mut text, mut rest) = (Vec::new(), String::new(), template);
     while let Some((before, after)) = rest.find(['{', '}']).and_then(|at| rest.split_at_checked(at)) {
@@ -70,6 +70,7 @@ fn fields(template: &str) -> (Vec<&str>, String) {
             rest = tail;
         } else if let Some((field, tail)) = after.strip_prefix('{').and_then(|field| field.split_once('}')) {
             fields.push(field);
+            text.push('0');
             rest = tail;
         } else {
             // The plugin refuses it.
