@@ -17,9 +17,6 @@ use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The directory, in that of the store, in which a running router puts the names. A later backup replaces it, which ends an earlier one
-/// that has not copied everything yet.
-pub(crate) const STAGE: &str = "backup";
 /// The database replaces lists and tables while their names are made; this often it is tried again.
 const TRIES: u32 = 100;
 
@@ -49,7 +46,7 @@ impl Store {
 }
 
 fn stage(disk: &Disk, mark: Mark) -> std::io::Result<PathBuf> {
-    let stage = disk.path.join(STAGE);
+    let stage = disk.path.join(disk::STAGE);
     clear(&stage)?;
     disk::create_directory(&stage.join(disk::DATABASE))?;
     // First the journals: what leaves them meanwhile is in a table by then.

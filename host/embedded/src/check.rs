@@ -14,9 +14,6 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The directory, in that of the store, in which its content is opened.
-pub(crate) const COPY: &str = "checking";
-
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
@@ -124,7 +121,7 @@ struct CopyInStore(PathBuf);
 
 impl CopyInStore {
     fn make(path: &Path, survey: &Survey) -> std::io::Result<Self> {
-        let to = path.join(COPY);
+        let to = path.join(disk::CHECKING);
         // Left by a check that was ended.
         if to.exists() {
             std::fs::remove_dir_all(&to)?;

@@ -3,6 +3,7 @@
 use crate::codec::{ByteReader, push_bytes, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::quota::StoreFill;
+use crate::schema::StoreLimits;
 use crate::transaction::Transaction;
 use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::fault::Fault;
@@ -48,6 +49,21 @@ impl DeadCounts {
     pub(crate) fn all(&self) -> BTreeMap<String, u64> {
         let counts = self.0.lock();
         counts.iter().filter(|(_, count)| **count > 0).map(|(route, count)| (route.clone(), *count)).collect()
+    }
+
+    /// Fails if letters do not fit any more, beside those that the commits of the group before have added.
+    pub(crate) fn room(
+        &self,
+        letters: &[DeadLetterEntry],
+        limits: &StoreLimits,
+        tx: &Transaction<'_>,
+    ) -> Result<(), Fault> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let bytes = letters.iter().map(DeadLetterEntry::size).sum::<usize>() as u64;
+        let added = (tx.letters.0 + letters.len() as u64, tx.letters.1.saturating_add(bytes));
+        self.sum().take(added, limits)
     }
 
     fn add(&self, route: String, bytes: u64) {

@@ -18,6 +18,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use survey::Survey;
 
+/// The directory, in that of a store, in which a check opens its content.
+pub(crate) const CHECKING: &str = "checking";
+/// The directory, in that of the store, in which a running router puts the names. A later backup replaces it, which ends an earlier one
+/// that has not copied everything yet.
+pub(crate) const STAGE: &str = "backup";
 /// Name of the lock file.
 pub(crate) const LOCK: &str = "lock";
 /// Name of the directory of the database.
@@ -108,7 +113,7 @@ pub(crate) fn open(path: &Path) -> Result<(Disk, Mark, StoreLock), OpenError> {
 
 /// Takes away what a crash left: the copies of a check or a backup, an interrupted write, a database in the making.
 fn prepare(path: &Path, survey: &Survey) -> std::io::Result<()> {
-    for left in [crate::check::COPY, crate::backup::STAGE] {
+    for left in [CHECKING, STAGE] {
         match std::fs::remove_dir_all(path.join(left)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}

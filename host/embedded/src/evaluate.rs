@@ -53,7 +53,7 @@ pub(crate) fn evaluate(
         place.check(from.as_ref(), tx)?;
     }
     kept_answers::check(&prepared.answers, tx)?;
-    shared.dead.sum().take(&prepared.dead, &catalog.limits, tx)?;
+    shared.dead.room(&prepared.dead, &catalog.limits, tx)?;
     let counts = progress::sum(&prepared.route, &prepared.counts, tx)?;
     load_heads(&prepared.appends, &prepared.enqueues, tx)?;
     let mut settlement = match &prepared.progress {

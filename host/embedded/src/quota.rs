@@ -1,9 +1,7 @@
 //! What a store may hold: refusals when it is full, and how full it is.
 
-use crate::dead_letters::DeadLetterEntry;
 use crate::schema::StoreLimits;
 use crate::store::Store;
-use crate::transaction::Transaction;
 use esclusa_flow::fault::Fault;
 
 /// The code of a fault: the store is so large that it takes nothing from outside. `esclusa explain` has its page.
@@ -23,17 +21,11 @@ pub struct StoreFill {
 }
 
 impl StoreFill {
-    /// Fails if dead letters do not fit any more, beside those that the commits before have added.
-    pub(crate) fn take(
-        self,
-        letters: &[DeadLetterEntry],
-        limits: &StoreLimits,
-        tx: &Transaction<'_>,
-    ) -> Result<(), Fault> {
-        let bytes = letters.iter().map(DeadLetterEntry::size).sum::<usize>() as u64;
-        let count = self.dead_letters.saturating_add(tx.letters.0).saturating_add(letters.len() as u64);
-        let bytes = self.dead_letter_bytes.saturating_add(tx.letters.1).saturating_add(bytes);
-        if letters.is_empty() || (count <= limits.dead_letters && bytes <= limits.dead_letter_bytes) {
+    /// Fails if so many dead letters with so many bytes are too many besides.
+    pub(crate) fn take(self, (letters, bytes): (u64, u64), limits: &StoreLimits) -> Result<(), Fault> {
+        let (letters, bytes) =
+            (self.dead_letters.saturating_add(letters), self.dead_letter_bytes.saturating_add(bytes));
+        if letters <= limits.dead_letters && bytes <= limits.dead_letter_bytes {
             return Ok(());
         }
         let reason = format!(

@@ -236,7 +236,7 @@ async fn move_to_dead_letters(
     let (route, shared, given_up) = (spec.route.to_string(), Arc::clone(taken.store.shared()), Arc::clone(given_up));
     let bytes = entries.iter().map(dead_letters::DeadLetterEntry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
-        shared.dead.sum().take(&entries, &shared.catalog().limits, tx)?;
+        shared.dead.room(&entries, &shared.catalog().limits, tx)?;
         let many = entries.len() as u64;
         let added = Counts { dead: many, ..Counts::default() };
         let (key, sum) = progress::sum(&route, &added, tx)?;
