@@ -236,7 +236,8 @@ fn percent_encoded(value: &str, kept: &str, space: &str, upper: bool) -> String 
 /// A value in base64, as a part of something longer: `before` bytes of it stand in the same group of three as the value's first.
 /// Characters that depend on the neighbours are left out.
 fn add_base64(value: &str, before: usize, patterns: &mut BTreeSet<String>) {
-    let bytes = [&[0; 2][..before.min(2)], value.as_bytes()].concat();
+    let mut bytes = vec![0; before];
+    bytes.extend_from_slice(value.as_bytes());
     let (from, to) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     for alphabet in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
         let text = alphabet.encode(&bytes);

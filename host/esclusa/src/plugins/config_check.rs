@@ -71,8 +71,8 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     let looked = spawn_blocking(move || (doubtful(&schema, &config), ungranted(&schema, &config, &grants))).await;
     let (doubts, missing) = looked.map_err(|error| PluginRefusal::Check(ChildError::Crashed(error.to_string())))?;
     for DoubtfulTemplate { pointer, code, message } in doubts {
-        let message = route.secrets.mask(message);
-        tracing::warn!(route = %route.name, at = pointer, code = code.as_str(), "{message}");
+        let why = route.secrets.mask(message);
+        tracing::warn!(route = %route.name, at = pointer, code = code.as_str(), why, "a template of the plugin's configuration is doubtful");
     }
     match missing {
         missing if !missing.is_empty() => Err(PluginRefusal::Grants(missing)),
