@@ -12,6 +12,7 @@ mod exactly_once;
 mod filters;
 mod fleet;
 mod full;
+mod fuzz;
 mod graphs;
 mod hostile;
 mod kafka;
