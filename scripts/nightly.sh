@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The long runs, which are not part of `make test`. Their output is added to docs/nightly/DATE.txt; commit that file.
 #
-#   scripts/nightly.sh [NAME...]     properties guards damage fleet kills group attacks kcl soak churn; without names: all of them, in some hours on two cores
+#   scripts/nightly.sh [NAME...]     properties guards fuzz damage fleet kills group attacks kcl soak churn; without names: all of them, in some hours on two cores
 #
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   guards       the mend of each row of the catalogue of failures switched off: its test fails (scripts/guards.sh)
 #   damage       200 flipped bits, one at a time, in each file of a store in turn: told, opened and salvaged; and 400 power failures
+#   fuzz         each fuzz target for FUZZ seconds (default 300), with feedback of coverage (scripts/fuzz.sh)
 #   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
 #   group        100,000 records of a topic with 12 partitions through three routers, two of which are killed and one is stopped past its session: ten
 #                runs into DynamoDB and ten into another topic, at other moments each; needs Java 17 and Maven
@@ -21,7 +22,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 esclusa=$PWD/target/release/esclusa
 [ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
-[ $# -gt 0 ] || set -- properties guards damage fleet kills group attacks kcl soak churn
+[ $# -gt 0 ] || set -- properties guards fuzz damage fleet kills group attacks kcl soak churn
 
 properties() {
   # The whole workspace, as in `make test`: with other features everything would be compiled again.
@@ -33,6 +34,7 @@ damage() {
   return "${PIPESTATUS[0]}"
 }
 guards() { scripts/guards.sh; }
+fuzz() { scripts/fuzz.sh "${FUZZ:-300}"; }
 fleet() {
   scripts/python.sh
   for seed in 1 2 3; do

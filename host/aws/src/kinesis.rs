@@ -4,6 +4,8 @@
 
 mod aggregate;
 mod fan_out;
+#[cfg(test)]
+mod kpl_target;
 mod records;
 
 use crate::client::Clients;
@@ -228,7 +230,12 @@ impl ShardedStream for KinesisStream {
 
 #[cfg(test)]
 mod tests {
-    use super::kept;
+    use super::{kept, kpl_target};
+
+    #[test]
+    fn whatever_bytes_a_record_has_its_events_are_those_of_protobuf() {
+        esclusa_testkit::fuzz::run("kpl", kpl_target::target);
+    }
 
     #[test]
     fn a_stream_that_is_younger_than_its_retention_keeps_everything() {

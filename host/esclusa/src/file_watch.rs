@@ -242,6 +242,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_touched_file_is_not_a_changed_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let [touched, changed] = ["a.wasm", "b.wasm"].map(|name| dir.path().join(name));
+        [&touched, &changed].into_iter().for_each(|file| std::fs::write(file, "one").unwrap());
+        let mut watch = FileWatch::new();
+        watch.set([touched.clone(), changed.clone()]);
+        // Looked at first: a look goes through the files in the order of their names.
+        std::fs::write(&touched, "one").unwrap();
+        std::fs::write(&changed, "two").unwrap();
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&changed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_never_stands_still_is_read_after_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.wasm");
+        let written = file.clone();
+        let writer = tokio::spawn(async move {
+            for n in 1.. {
+                std::fs::write(&written, "x".repeat(n)).unwrap();
+                tokio::time::sleep(super::QUIET / 2).await;
+            }
+        });
+        tokio::task::yield_now().await;
+        let began = tokio::time::Instant::now();
+        assert!(super::quiet(&file).await.is_some());
+        let took = began.elapsed();
+        assert!((super::PATIENCE..super::PATIENCE * 2).contains(&took), "{took:?}");
+        writer.abort();
+    }
+
+    #[tokio::test]
     async fn a_change_that_keeps_size_time_and_inode_is_noticed() {
         // Small, and larger than what is read at every look.
         for padding in [0, super::SMALL as usize] {

@@ -225,7 +225,8 @@ impl<'a> ProtobufField<'a> {
     /// The field at a place of a message; `None` at the end, and if there is none that can be read.
     fn at(message: &'a [u8], at: usize) -> Option<Self> {
         let mut rest = message.get(at..)?;
-        let tag = varint(&mut rest)?;
+        // A number of a field has 29 bits.
+        let tag = varint(&mut rest).filter(|tag| u32::try_from(*tag).is_ok())?;
         let length = match tag & 7 {
             0 => varint(&mut rest).map(|_| 0)?,
             1 => 8,

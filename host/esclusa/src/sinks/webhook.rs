@@ -195,6 +195,25 @@ mod tests {
         assert_eq!(wanted("soon"), None);
     }
 
+    #[tokio::test]
+    async fn a_redirect_is_a_failure_and_its_target_is_not_asked() {
+        let [elsewhere, here] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [target, url] = [&elsewhere, &here].map(|there| format!("http://{}/", there.local_addr().unwrap()));
+        std::thread::spawn(move || {
+            let (mut stream, _) = here.accept().unwrap();
+            let mut request = [0; 4096];
+            assert!(std::io::Read::read(&mut stream, &mut request).unwrap() > 0);
+            let answer = format!("HTTP/1.1 307 Elsewhere\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+            std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+        });
+        let send = SendMessage { output: "o".into(), key: None, data: b"x".to_vec(), attributes: Vec::new() };
+        let message = OutboxMessage { id: "1".to_owned(), send };
+        let posted = WebhookSink::new(url, Vec::new(), Duration::from_secs(5)).post(&message).await;
+        assert!(matches!(posted, Err(Fault::Permanent(_))), "{posted:?}");
+        elsewhere.set_nonblocking(true).unwrap();
+        assert!(elsewhere.accept().is_err(), "nobody came");
+    }
+
     #[test]
     fn statuses_say_whether_to_try_again() {
         assert!(judge("u", StatusCode::NO_CONTENT, None).is_ok());

@@ -326,6 +326,15 @@ pub(crate) fn server(service: &str) -> String {
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by scripts/servers.sh run"))
 }
 
+/// The hostile plugin as a version with this manner: what it does beside its order.
+pub(crate) fn mannered(manner: u8) -> Vec<u8> {
+    const MANNER: &[u8] = b"manner-of-this-version:";
+    let mut bytes = std::fs::read(guests().join("hostile.wasm")).unwrap();
+    let at = bytes.windows(MANNER.len()).position(|window| window == MANNER).unwrap();
+    bytes[at + MANNER.len()] = manner;
+    bytes
+}
+
 /// A plugin's bytes with a custom section added: another digest, the same behaviour.
 pub(crate) fn variant(plugin: &str, tag: &str) -> Vec<u8> {
     let mut bytes = std::fs::read(plugins().join(plugin)).unwrap();

@@ -7,6 +7,7 @@ use esclusa_flow::call_output::{CallError, CallOutput, FailureKind};
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::reads::{ReadError, Reads, Selection};
+use esclusa_testkit::allocations;
 use std::sync::Arc;
 use wit_component::StringEncoding;
 
@@ -91,8 +92,12 @@ async fn lists_that_are_small_in_the_guest_and_large_in_the_host_are_limited() {
         memory: r#"(memory (export "memory") 250)"#,
         ..Core::answering("\\00\\00\\00\\00\\00\\00\\02\\00\\a0\\86\\01\\00")
     };
-    let failure = failure(&configured(&sandbox(), core.build()).await).await;
+    let plugin = configured(&sandbox(), core.build()).await;
+    let before = allocations::bytes();
+    let failure = failure(&plugin).await;
+    let spent = allocations::bytes() - before;
     assert_eq!(failure.kind, FailureKind::Effects, "{failure:?}");
+    assert!(spent < 4 << 20, "{spent} bytes were allocated");
 }
 
 #[tokio::test]

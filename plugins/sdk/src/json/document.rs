@@ -135,7 +135,7 @@ fn attribute(typed: Json<'_>) -> Option<Json<'_>> {
     let (kind, value) = single(text)?;
     match (kind.as_ref(), value) {
         ("S" | "B", text @ Json::Text(_)) => Some(text),
-        ("N", Json::Text(digits)) => number::check(&digits).ok().map(|()| Json::Number(digits)),
+        ("N", Json::Text(digits)) => literal(digits).map(Json::Number),
         ("BOOL", value @ Json::Boolean(_)) => Some(value),
         ("NULL", _) => Some(Json::Null),
         ("SS" | "BS", array @ Json::Array(_)) => Some(array),
@@ -143,6 +143,16 @@ fn attribute(typed: Json<'_>) -> Option<Json<'_>> {
         ("M", Json::Object(_)) => Some(Json::Object(Cow::Owned(plain(text)?))),
         _ => None,
     }
+}
+
+/// A number as it is written, unless only DynamoDB writes it so: `01` and `+1` are no numbers of JSON. `None`: it is none at all.
+fn literal(digits: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    number::check(&digits).ok()?;
+    let mut scanner = Scanner::new(&digits);
+    if matches!(scanner.value(), Ok(Json::Number(_))) && scanner.end().is_ok() {
+        return Some(digits);
+    }
+    number::canonical(&digits).ok().map(Cow::Owned)
 }
 
 /// The one field of an object.
@@ -163,10 +173,7 @@ pub fn plain(typed: &str) -> Option<String> {
 fn write_plain(typed: &str, out: &mut String) -> Option<()> {
     let (kind, value) = single(typed)?;
     match (kind.as_ref(), value) {
-        ("N", Json::Text(digits)) => {
-            number::check(&digits).ok()?;
-            out.push_str(&digits);
-        }
+        ("N", Json::Text(digits)) => out.push_str(&literal(digits)?),
         ("S" | "B", value @ Json::Text(_))
         | ("BOOL", value @ Json::Boolean(_))
         | ("SS" | "BS", value @ Json::Array(_)) => {
@@ -175,8 +182,7 @@ fn write_plain(typed: &str, out: &mut String) -> Option<()> {
         ("NULL", _) => out.push_str("null"),
         ("NS", Json::Array(text)) => list(&text, out, |element, out| match element {
             Json::Text(digits) => {
-                number::check(digits).ok()?;
-                out.push_str(digits);
+                out.push_str(&literal(Cow::Borrowed(digits))?);
                 Some(())
             }
             _ => None,

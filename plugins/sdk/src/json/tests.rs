@@ -83,6 +83,14 @@ fn documents_keep_every_digit_and_say_every_type() {
     assert!(document::from_json(&format!("{}{}", "[".repeat(33), "]".repeat(33))).is_err());
 }
 
+#[test]
+fn numbers_that_only_dynamodb_writes_so_become_numbers_of_json() {
+    let image = r#"{"a":{"N":"01"},"b":{"NS":["+1","-00.50","1.50"]},"c":{"L":[{"N":".5"},{"M":{"d":{"N":"5."}}}]}}"#;
+    let record = document::record(image).unwrap().to_json();
+    assert_eq!(record, r#"{"a":1,"b":[1,-0.5,1.50],"c":[0.5,{"d":5}]}"#);
+    assert!(document::record(r#"{"a":{"N":"1 "}}"#).is_err());
+}
+
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -102,6 +102,7 @@ fn what_is_no_sound_aggregate_is_plain() {
         ("a field without an end", vec![26]),
         ("a key that is a number", vec![8, 1]),
         ("a group", vec![11 << 3 | 3, 11 << 3 | 4]),
+        ("a field whose number is too large", vec![0x85, 0xe5, 0x94, 0xfe, 0xd6, 0, 0, 0, 0, 0]),
     ] {
         assert!(matches!(open(&sealed(&message)), PayloadKind::Plain), "{why}");
     }

@@ -1,11 +1,13 @@
 //! The orders that [`super::Hostile`] carries out.
 
+use crate::generated::esclusa::router::effects::Action;
 use crate::generated::esclusa::router::items::Value;
 use crate::generated::esclusa::router::tables;
 use crate::generated::exports::esclusa::router::handler::{Batch, Failure, Output};
 use crate::{message, output, skipped};
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Carries out an order; `count` is the number of this call in its instance.
@@ -56,6 +58,7 @@ pub(crate) fn attack(order: &str, count: u32, batch: &Batch) -> Result<Output, F
 fn harmless(order: &str, count: u32, batch: &Batch) -> Result<Output, Failure> {
     match order {
         "echo" => Ok(output(echo(batch))),
+        "differ" => Ok(output(differ(batch, count))),
         "skip" => Ok(Output { outcomes: vec![skipped(0)], ..output(Vec::new()) }),
         "count" => Ok(output(vec![message(None, count.to_string().into_bytes())])),
         "see" => Ok(output(vec![message(None, see().into_bytes())])),
@@ -94,8 +97,8 @@ fn copy() {
 
 #[expect(unconditional_recursion, reason = "the attack")]
 fn recurse(n: u64) -> u64 {
-    let frame = black_box([n; 64]);
-    recurse(n + 1) + frame[(n % 64) as usize]
+    // Little of the guest's own stack in its memory: that of WebAssembly ends first.
+    recurse(black_box(n) + 1) + n
 }
 
 fn grow() {
@@ -123,6 +126,16 @@ fn flood() {
 fn echo(batch: &Batch) -> Vec<crate::Effect> {
     let data = |head: &[u32]| batch.bytes[head[4] as usize..][..head[5] as usize].to_vec();
     batch.events.chunks(8).zip(0..).map(|(head, n)| message(Some(n), data(head))).collect()
+}
+
+/// The data of each event, and the number of this call: another text in each call.
+fn differ(batch: &Batch, count: u32) -> Vec<crate::Effect> {
+    let mut effects = echo(batch);
+    for effect in &mut effects {
+        let Action::Send(send) = &mut effect.action else { continue };
+        send.data.extend_from_slice(format!(" in call {count}").as_bytes());
+    }
+    effects
 }
 
 /// Time, random numbers and the order of maps as a guest sees them.
@@ -153,8 +166,14 @@ fn read(table: &str) -> Result<String, tables::Error> {
     tables::get(table, &key).map(|found| format!("{found:?}"))
 }
 
-/// Bytes of fresh memory that are not zero; leaves marks for the next instance.
+/// Bytes that should be zero before the first call of an instance: marks are left in them.
+static UNTOUCHED: Mutex<[u8; 1 << 16]> = Mutex::new([0; 1 << 16]);
+
+/// Bytes of fresh memory, and of [`UNTOUCHED`], that are not zero; leaves marks for the next instance.
 fn probe() -> usize {
+    let mut untouched = UNTOUCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let marked = untouched.iter().filter(|byte| **byte != 0).count();
+    black_box(&mut *untouched).fill(0xaa);
     let pages = 64;
     let at = core::arch::wasm32::memory_grow(0, pages) * 65_536;
     #[expect(unsafe_code, reason = "the memory was just grown by that much")]
@@ -163,5 +182,5 @@ fn probe() -> usize {
     let dirty = fresh.iter().filter(|byte| **byte != 0).count();
     fresh.fill(0xaa);
     black_box(fresh);
-    dirty
+    dirty + marked
 }

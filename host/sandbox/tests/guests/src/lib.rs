@@ -18,7 +18,9 @@ mod generated {
 
 mod attack;
 mod bulk;
+mod denied;
 mod echo;
+mod tattle;
 
 use generated::Hostile;
 use generated::esclusa::router::effects::{Action, Effect, Send};
@@ -42,8 +44,17 @@ static SCHEMA: &[u8; 16 << 10] = &{
     room
 };
 
+/// What this version does beside its order: tests change the digit at its end, and have another version of the plugin. 0: nothing,
+/// 1: `describe` panics, 2: `init` panics, 3: `init` refuses, 4: `init` loops, 5: `handle` panics.
+static MANNER: &[u8; 24] = b"manner-of-this-version:0";
+
+fn manner() -> u8 {
+    std::hint::black_box(MANNER)[23]
+}
+
 impl Lifecycle for Hostile {
     fn describe() -> Info {
+        assert_ne!(manner(), b'1', "this version does not describe itself");
         Info {
             name: "hostile".to_owned(),
             version: "1.0.0".to_owned(),
@@ -58,6 +69,13 @@ impl Lifecycle for Hostile {
             "init-panic" => panic!("no such luck"),
             "init-loop" => attack::compute(),
             "init-log-call" => drop(bulk::log_call(&config)),
+            "init-tell" => return Err(format!("{} is no good", tattle::secret(&config))),
+            _ => {}
+        }
+        match manner() {
+            b'2' => panic!("this version does not begin"),
+            b'3' => return Err("this version wants another configuration".to_owned()),
+            b'4' => attack::compute(),
             _ => {}
         }
         *order_of() = (config, 0);
@@ -72,10 +90,14 @@ impl Handler for Hostile {
             order.1 += 1;
             order.clone()
         };
+        assert_ne!(manner(), b'5', "this version handles nothing");
+        if let Some(told) = tattle::tell(order(&config), &config, &batch) {
+            return told;
+        }
         if order(&config) == "echo-request" {
             return Ok(echo::echo(&batch));
         }
-        match bulk::attack(order(&config), &config, &batch) {
+        match denied::attack(order(&config)).or_else(|| bulk::attack(order(&config), &config, &batch)) {
             Some(output) => Ok(output),
             None => attack::attack(order(&config), count, &batch),
         }

@@ -2,8 +2,9 @@
 //! `{"scan": "table", "limit": 2}`. It uses everything of the contract that no other plugin uses.
 
 use esclusa_plugin::log::{self, Level};
+use esclusa_plugin::tables::Selection;
 use esclusa_plugin::{
-    Batch, Effects, Event, EventError, Failure, Item, Plugin, Send, export, metrics, objects, tables,
+    Batch, Condition, Effects, Event, EventError, Failure, Item, Plugin, Send, export, metrics, objects, tables,
 };
 
 /// One question or order; exactly one key is the name of a function.
@@ -11,7 +12,10 @@ use esclusa_plugin::{
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 struct Question {
     key_of: Option<String>,
+    get: Option<String>,
     get_many: Option<String>,
+    query: Option<String>,
+    index: Option<String>,
     scan: Option<String>,
     object: Option<String>,
     objects: Option<String>,
@@ -65,6 +69,17 @@ fn answer(question: &Question, event: Event<'_>, out: &mut Effects<'_>) -> Strin
     if let Some(table) = &question.get_many {
         let keys: Vec<_> = question.ids.iter().map(|id| Item::new().with("id", id)).collect();
         return shown(tables::get_many(table, &keys).map(|found| format!("{found:?}")));
+    }
+    if let Some(table) = &question.get {
+        let key = Item::new().with("id", question.text.as_str());
+        return shown(tables::get(table, &key).map(|found| format!("{found:?}")));
+    }
+    if let Some(table) = &question.query {
+        let selection = Selection {
+            index: question.index.as_deref(),
+            ..Selection::of(table, Condition::new().equal("id", question.text.as_str()))
+        };
+        return shown(tables::query(&selection).map(|found| format!("{found:?}")));
     }
     if let Some(table) = &question.scan {
         let page = tables::scan(table, token, question.limit);
