@@ -112,6 +112,7 @@ mod tests {
             "limit.filter",
             "limit.commit",
             "limit.aggregate",
+            "limit.hops",
         ];
         for code in failures.into_iter().chain(others) {
             assert!(esclusa_config::codes::explain(code).is_some(), "{code}");

@@ -2,7 +2,7 @@
 
 use crate::{Options, check, lanes, paused, route, serve_to_the_end};
 use esclusa_pipeline::route::{LoadedPlugin, Mode};
-use esclusa_testkit::fakes::{FakePlugin, Script, World};
+use esclusa_testkit::fakes::{FakePlugin, Script, Trouble, World};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +63,25 @@ fn a_plugin_that_fails_on_everything_is_probed_by_one_lane_and_nothing_more_is_g
             check(&world);
         });
     }
+}
+
+#[test]
+fn neither_the_call_that_opens_the_breaker_nor_a_probe_uses_up_a_try() {
+    paused(async {
+        let world = World::new(lanes(&[200]));
+        // Each operation takes so long that the events of a minute are few.
+        world.set_trouble([Trouble::Slow(1500); 60]);
+        let options = Options { max_retry_attempts: Some(0), batch_size: 1, runs_ahead: false, ..options() };
+        let (route, serving) = route(&world, &all(&[200], Script::Trap), &options);
+        let serving = tokio::spawn(serving);
+        seconds(1000).await;
+        let open = route.open_breaker().expect("the breaker is open");
+        let state = world.state();
+        assert!(open.failed_probes > 0 && (10..40).contains(&state.dead.len()), "{open:?} {}", state.dead.len());
+        // Every call before the one that opened it gave its only event up.
+        assert_eq!(state.calls.len(), state.dead.len() + 1 + open.failed_probes as usize);
+        serving.abort();
+    });
 }
 
 #[test]
