@@ -1,7 +1,6 @@
 //! What a member owes its group.
 
 use super::*;
-use crate::context::GroupEvents as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::Offset;
 
