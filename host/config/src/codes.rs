@@ -66,6 +66,18 @@ codes! {
     NO_EFFECT = "config::no_effect";
     /// The dashboard would be open to other machines.
     ADMIN_REMOTE = "admin::remote";
+    /// The address of the dashboard cannot be listened on.
+    ADMIN_NOT_BOUND = "admin::not_bound";
+    /// Another process has the store open.
+    ENGINE_IN_USE = "engine::in_use";
+    /// The directory of the store cannot be created, read or written.
+    ENGINE_NOT_OPENED = "engine::not_opened";
+    /// The store was written by another version.
+    ENGINE_OTHER_FORMAT = "engine::other_format";
+    /// What the store holds does not fit routes.toml.
+    ENGINE_SCHEMA = "engine::schema";
+    /// A section that changes only with a restart.
+    ENGINE_NEEDS_RESTART = "engine::needs_restart";
     /// A name, ARN or region that cannot be one.
     AWS_BAD_RESOURCE = "aws::bad_resource";
     /// Something on AWS, in a build without it.
@@ -112,6 +124,8 @@ codes! {
     LISTENER_BAD_TLS = "listener::bad_tls";
     /// A cron expression that is invalid, or has no time to come.
     SOURCE_BAD_CRON = "source::bad_cron";
+    /// A file to be read to its end that is not there.
+    SOURCE_MISSING_FILE = "source::missing_file";
     /// A file that is read and written.
     SOURCE_FILE_LOOP = "source::file_loop";
     /// A file that is compressed.
@@ -124,6 +138,8 @@ codes! {
     TABLE_BAD_TTL = "table::bad_ttl";
     /// An unknown kind of object store.
     OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
+    /// A directory of objects that cannot be created.
+    OBJECTS_NOT_CREATED = "objects::not_created";
     /// A directory of objects that contains files of the router.
     OBJECTS_EXPOSED = "objects::exposed";
     /// An unknown kind of output.

@@ -25,6 +25,8 @@ pub enum ConfigPlace<'a> {
     Objects(&'a str),
     /// An output, by name.
     Output(&'a str),
+    /// A key by its path from the top, such as `["admin", "listen"]`; the longest part of the path that exists.
+    Key(&'a [&'a str]),
 }
 
 /// Finds places of a file.
@@ -89,6 +91,7 @@ impl Locator {
             ConfigPlace::Output(name) => named("output", name),
             ConfigPlace::Route(name) => self.route(name).map(|route| route.value_span("name")),
             ConfigPlace::RouteKey(name, key) => self.route(name).map(|route| route.value_span(key)),
+            ConfigPlace::Key(path) => Some(key(root, path)),
             ConfigPlace::Config(name, pointer) => self.route(name).map(|route| config(route, pointer)),
         };
         span.unwrap_or_default()
@@ -97,6 +100,17 @@ impl Locator {
     fn route(&self, name: &str) -> Option<&TomlNode> {
         self.inner.routes.get(name).and_then(|at| routes(&self.inner.root).get(*at))
     }
+}
+
+/// The value of a key, or the name of the innermost section on its path that exists; nothing if there is none.
+fn key(root: &TomlNode, path: &[&str]) -> Range<usize> {
+    let (mut here, mut span) = (root, Range::default());
+    for name in path {
+        let Some(entry) = here.table().and_then(|table| table.entry(name)) else { break };
+        here = &entry.node;
+        span = if here.table().is_some() { entry.key_span.clone() } else { here.span.clone() };
+    }
+    span
 }
 
 fn config(route: &TomlNode, pointer: &str) -> Range<usize> {

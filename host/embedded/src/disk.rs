@@ -52,9 +52,34 @@ pub(crate) struct Disk {
     queue: Keyspace,
 }
 
+/// The directory of a store, locked: no other process opens it as long as this lives.
+#[derive(Debug)]
+pub struct LockedDirectory {
+    path: PathBuf,
+    lock: StoreLock,
+}
+
+impl LockedDirectory {
+    /// Creates the directory if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] or [`OpenError::Unusable`].
+    pub fn take(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        std::fs::create_dir_all(&path).map_err(unusable(&path))?;
+        let lock = lock(&path)?;
+        Ok(LockedDirectory { path, lock })
+    }
+}
+
 /// The lock file, locked as long as the store is open. Dropped last.
 #[derive(Debug)]
 pub(crate) struct StoreLock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
+
+/// The error for a directory that the system refuses.
+fn unusable(path: &Path) -> impl Fn(std::io::Error) -> OpenError + Copy {
+    move |error| OpenError::Unusable { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
+}
 
 /// The message for a disk that is full; `free` and `reserve` in bytes.
 pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
@@ -65,22 +90,21 @@ pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
     )
 }
 
-/// Opens or creates the store at `path`.
-pub(crate) fn open(path: &Path) -> Result<(Disk, StoreLock), OpenError> {
-    let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
-    std::fs::create_dir_all(path).map_err(|e| unusable(e.to_string()))?;
-    let lock = lock(path)?;
-    check_format(path)?;
+/// Opens or creates the store in a directory.
+pub(crate) fn open(directory: LockedDirectory) -> Result<(Disk, StoreLock), OpenError> {
+    let LockedDirectory { path, lock } = directory;
+    let refused =
+        |error: &fjall::Error| OpenError::Unusable { path: path.clone(), kind: kind(error), reason: describe(error) };
+    check_format(&path)?;
     let database = Database::builder(path.join(DATABASE))
         .cache_size(CACHE_BYTES)
         .worker_threads(1)
         .manual_journal_persist(true)
         .open()
-        .map_err(|e| unusable(describe(&e)))?;
-    let space =
-        |name: &str, memtable: u64| database.keyspace(name, || options(memtable)).map_err(|e| unusable(describe(&e)));
+        .map_err(|e| refused(&e))?;
+    let space = |name: &str, memtable: u64| database.keyspace(name, || options(memtable)).map_err(|e| refused(&e));
     let disk = Disk {
-        path: path.to_owned(),
+        path: path.clone(),
         state: space("state", SMALL_MEMTABLE)?,
         items: space("items", LARGE_MEMTABLE)?,
         log: space("log", LARGE_MEMTABLE)?,
@@ -98,7 +122,7 @@ fn options(memtable: u64) -> KeyspaceCreateOptions {
 }
 
 fn lock(path: &Path) -> Result<StoreLock, OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let unusable = unusable(path);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -122,7 +146,7 @@ fn lock(path: &Path) -> Result<StoreLock, OpenError> {
 }
 
 fn check_format(path: &Path) -> Result<(), OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let unusable = unusable(path);
     let marker = path.join(MARKER);
     let expected = FORMAT.trim_end().to_owned();
     match std::fs::read(&marker) {
@@ -194,6 +218,14 @@ impl Disk {
 /// A read that failed.
 pub(crate) fn read_fault(error: &fjall::Error) -> Fault {
     Fault::Transient(format!("the store cannot be read: {}", describe(error)))
+}
+
+/// The kind of the system's error below this one.
+fn kind(error: &fjall::Error) -> std::io::ErrorKind {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.kind(),
+        _ => std::io::ErrorKind::Other,
+    }
 }
 
 /// The error as people read it.

@@ -35,7 +35,7 @@ mod tables;
 mod transaction;
 mod writer;
 
-pub use disk::MEMORY;
+pub use disk::{LockedDirectory, MEMORY};
 pub use error::{OpenError, SchemaError};
 pub use json::{dynamo_json, plain_json};
 pub use key::{PARTITION_LIMIT, SORT_LIMIT};

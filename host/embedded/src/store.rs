@@ -2,7 +2,7 @@
 
 use crate::catalog::{self, SharedCatalog};
 use crate::dead_letters::DeadCounts;
-use crate::disk::{self, Disk, StoreLock};
+use crate::disk::{self, Disk, LockedDirectory, StoreLock};
 use crate::error::{OpenError, SchemaError};
 use crate::expiry::{self, Expirer, Expiry};
 use crate::objects;
@@ -76,9 +76,22 @@ impl Store {
     /// # Errors
     /// Likewise.
     pub fn open_with(path: impl AsRef<Path>, schema: StoreSchema, options: StoreOptions) -> Result<Store, OpenError> {
-        let path = path.as_ref();
-        let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
-        let (disk, lock) = disk::open(path)?;
+        Store::open_locked(LockedDirectory::take(path)?, schema, options)
+    }
+
+    /// Like [`Self::open_with`], in a directory that is locked already.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn open_locked(
+        directory: LockedDirectory,
+        schema: StoreSchema,
+        options: StoreOptions,
+    ) -> Result<Store, OpenError> {
+        let (disk, lock) = disk::open(directory)?;
+        let path = disk.path.clone();
+        let unusable =
+            |reason: String| OpenError::Unusable { path: path.clone(), kind: std::io::ErrorKind::Other, reason };
         let memory = WriterMemory {
             sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?,
             ..WriterMemory::default()
@@ -115,10 +128,8 @@ impl Store {
     pub fn apply_schema(&self, schema: StoreSchema) -> Result<(), SchemaError> {
         for (name, path) in &schema.objects {
             std::fs::create_dir_all(path).map_err(|e| {
-                SchemaError::Invalid(format!(
-                    "object store {name:?}: the directory {} cannot be created: {e}",
-                    path.display()
-                ))
+                let (name, path) = (name.clone(), path.clone());
+                SchemaError::Objects { name, path, kind: e.kind(), reason: e.to_string() }
             })?;
         }
         let shared = Arc::clone(&self.inner.shared);

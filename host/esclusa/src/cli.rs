@@ -4,6 +4,7 @@
 //! itself if none runs.
 
 mod audit;
+mod cannot_start;
 mod connect;
 mod control;
 mod dlq;
@@ -12,6 +13,7 @@ mod plugin;
 mod print;
 mod reference;
 mod replay;
+mod router_file;
 mod routes;
 mod run;
 mod send;
@@ -21,6 +23,7 @@ mod validate;
 use crate::configuration;
 use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
+use cannot_start::CannotStart;
 use clap::{Args, Parser, Subcommand};
 use esclusa_config::{LoadedConfig, Problems};
 use std::path::PathBuf;
@@ -30,7 +33,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "esclusa", version, disable_help_subcommand = true)]
 #[command(
-    after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa table scan orders --json | head\n\nExit codes: 0 ok, 1 failed, 2 usage, 3 drain incomplete, 78 configuration"
+    after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa table scan orders --json | head\n\nExit codes: 0 ok, 1 failed, 2 usage, 3 drain incomplete, 69 unavailable, 73 cannot create, 77 no permission, 78 configuration"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -124,6 +127,12 @@ pub enum Exit {
     Usage,
     /// The router stopped before all events in flight were finished. They are not lost, but delivered again.
     Incomplete,
+    /// Something that the program needs is taken or not there: a port, the store, the router. `EX_UNAVAILABLE` of sysexits.h.
+    Unavailable,
+    /// A directory or a file cannot be created: `EX_CANTCREAT` of sysexits.h.
+    CannotCreate,
+    /// The system does not permit it: `EX_NOPERM` of sysexits.h.
+    NoPermission,
     /// routes.toml or a plugin in it cannot be used: `EX_CONFIG` of sysexits.h.
     Configuration,
 }
@@ -137,6 +146,9 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Incomplete => 3,
+            Exit::Unavailable => 69,
+            Exit::CannotCreate => 73,
+            Exit::NoPermission => 77,
             Exit::Configuration => 78,
         }
     }
@@ -178,9 +190,10 @@ impl Cli {
 
     async fn run_async(self) -> Exit {
         let level = match (&self.global.log_level, &self.command) {
-            (Some(level), _) => level,
-            (None, Command::Run(_)) => "info",
-            (None, _) => "warn",
+            // A variable that is set to nothing counts as not set.
+            (Some(level), _) if !level.is_empty() => level,
+            (_, Command::Run(_)) => "info",
+            _ => "warn",
         };
         let result = match telemetry::start(self.global.log_format, level) {
             Ok(()) => self.command.run(&self.global).await,
@@ -248,8 +261,18 @@ fn report(error: &anyhow::Error, json: bool) -> Exit {
         }
         return Exit::Configuration;
     }
+    if let Some(CannotStart { problem, exit }) = error.downcast_ref::<CannotStart>() {
+        print::error(problem.render(telemetry::colour()).trim_end());
+        return *exit;
+    }
     print_error(error);
-    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
+    if error.is::<UsageError>() {
+        Exit::Usage
+    } else if error.is::<connect::NotYet>() {
+        Exit::Unavailable
+    } else {
+        Exit::Failed
+    }
 }
 
 /// Writes an error with its causes.

@@ -2,10 +2,11 @@
 //! reloads it while the router runs.
 
 use crate::plugins::PluginRefusal;
+use crate::refusal::Refusal;
 use crate::runtime::Runtime;
 use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan::{Output, Plan, Source};
-use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
+use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems};
 use esclusa_sandbox::LoadError;
 use esclusa_sandbox::child::ChildError;
 use futures_util::future::join_all;
@@ -98,7 +99,7 @@ pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
 }
 
 /// The files of certificates and keys.
-pub(crate) fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
+fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
     let files = loaded.plan.listeners.values().filter_map(|listener| listener.tls.as_ref());
     files.flat_map(|files| [files.certificate.clone(), files.key.clone()])
 }
@@ -179,59 +180,34 @@ fn unloadable(why: &LoadError) -> Code {
     }
 }
 
-/// A reload that did not happen, or only in part.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct NotReloaded {
-    /// The reasons, for people.
-    pub message: String,
-    /// The reasons with their lines; `None` if they have none.
-    pub diagnostics: Option<serde_json::Value>,
-}
-
 /// Reloads the configuration and every plugin whose file has changed. Returns once they are in force, with a summary
 /// of the changes.
 ///
 /// # Errors
-/// [`NotReloaded`]; whatever could not be reloaded goes on as before.
-pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
+/// A [`Refusal`]; whatever could not be reloaded goes on as before.
+pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Refusal> {
     let loaded = match read(path) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            let text = problems.render(false);
-            runtime.refuse_config(&brief(&problems));
-            return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
-        }
+        Err(problems) => return Err(runtime.refuse_config(problems.into())),
     };
     // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
     // unchanged routes.
-    let mut summary = match runtime.reload_config(loaded).await {
-        Ok(message) => message,
-        Err(message) => return Err(NotReloaded { message, diagnostics: None }),
-    };
+    let mut summary = runtime.reload_config(loaded).await?;
     let plugins = changed(runtime).await;
     let mut refused = Vec::new();
     for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
         match result {
             Ok(message) => summary = format!("{summary}; {message}"),
-            Err(message) => refused.push(message),
+            Err(refusal) => refused.push(refusal),
         }
     }
-    if refused.is_empty() { Ok(summary) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
+    if refused.is_empty() { Ok(summary) } else { Err(Refusal::of_all(refused)) }
 }
 
 /// Names for a message, separated by commas; "none" if there are none.
 pub(crate) fn list_names<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// Problems in one line, for logs and lists that show no source text.
-fn brief(problems: &Problems) -> String {
-    let errors = problems.0.iter().filter(|d| d.severity == Severity::Error);
-    let lines: Vec<String> =
-        errors.map(|d| format!("{}:{}:{}: {} [{}]", d.file, d.line, d.column, d.message, d.code)).collect();
-    lines.join("; ")
 }
 
 /// Plugin files whose content differs from the plugin that some route runs.

@@ -6,4 +6,5 @@ pub(crate) mod api_error;
 pub(crate) mod bodies;
 pub(crate) mod connections;
 pub(crate) mod handover;
+pub(crate) mod not_bound;
 pub(crate) mod work_limits;

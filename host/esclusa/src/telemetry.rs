@@ -6,7 +6,7 @@
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::prelude::*;
 
 /// How log lines look.
@@ -28,10 +28,7 @@ static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 /// The mistake in the filter.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
-    // fjall logs its own housekeeping at `info`: operators need only its warnings.
-    let targets: Targets = format!("fjall=warn,lsm_tree=warn,{filter}")
-        .parse()
-        .map_err(|error| format!("{filter:?} is not a log filter: {error}"))?;
+    let targets = targets(filter)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = tracing_subscriber::registry().with(targets);
     let started = match format {
@@ -46,6 +43,24 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Reads a filter. A word that is no level would be taken for a target, and everything else would be mute.
+fn targets(filter: &str) -> Result<Targets, String> {
+    let wrong = |why: &str| {
+        let levels = "off, error, warn, info, debug or trace";
+        format!("{filter:?} is not a log filter: {why}; write {levels}, or directives such as warn,esclusa=debug")
+    };
+    let words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+    for word in words.clone().filter(|word| !word.contains('=')) {
+        word.parse::<LevelFilter>().map_err(|_| wrong(&format!("{word:?} is no level")))?;
+    }
+    if words.clone().next().is_none() {
+        return Err(wrong("it is empty"));
+    }
+    // fjall logs its own housekeeping at `info`: operators need only its warnings.
+    let words: Vec<&str> = ["fjall=warn", "lsm_tree=warn"].into_iter().chain(words).collect();
+    words.join(",").parse().map_err(|error: ParseError| wrong(&error.to_string()))
+}
+
 /// True if every line of standard error has to be JSON.
 #[must_use]
 pub(crate) fn json() -> bool {
@@ -56,4 +71,20 @@ pub(crate) fn json() -> bool {
 #[must_use]
 pub(crate) fn colour() -> bool {
     !json() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::targets;
+
+    #[test]
+    fn a_filter_has_levels_and_targets_with_levels_and_nothing_else() {
+        for filter in ["info", "WARN", "off", "warn,esclusa=debug", " warn , esclusa=debug ,", "esclusa=trace", "3"] {
+            assert!(targets(filter).is_ok(), "{filter}");
+        }
+        for filter in ["nosuch", "info,nosuch", "esclusa=nosuch", "esclusa", "", ",", "warn;esclusa=debug"] {
+            let why = targets(filter).unwrap_err();
+            assert!(why.contains("is not a log filter") && why.contains("esclusa=debug"), "{why}");
+        }
+    }
 }

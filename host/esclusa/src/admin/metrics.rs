@@ -108,6 +108,10 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
 ];
 
+/// Files whose content on disk is not what runs: name and meaning.
+const STALE: (&str, &str) =
+    ("esclusa_configuration_stale", "Files whose content on disk is not what runs: refused, being loaded, or missing.");
+
 /// Items that expired, by table: name and meaning.
 const EXPIRED: (&str, &str) =
     ("esclusa_table_expired_items_total", "Items that the store deleted because they had expired.");
@@ -124,6 +128,8 @@ pub(crate) fn render(status: &Status) -> String {
     let mut out = String::new();
     head(&mut out, "esclusa_build_info", "gauge", "The version that runs.");
     line(&mut out, "esclusa_build_info", &[("version", &status.version)], 1.0);
+    head(&mut out, STALE.0, "gauge", STALE.1);
+    line(&mut out, STALE.0, &[], status.stale.len() as f64);
     head(&mut out, "esclusa_plugin_info", "gauge", "The plugin version that serves a route.");
     for route in &status.routes {
         let (plugin, digest) = (&route.plugin, route.plugin.digest.get(..12).unwrap_or_default());
@@ -230,7 +236,8 @@ pub(super) fn head(out: &mut String, name: &str, kind: &str, about: &str) {
 /// Writes a sample.
 pub(super) fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
     let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escape(text))).collect();
-    let _ = writeln!(out, "{name}{{{}}} {value}", labels.join(","));
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let _ = writeln!(out, "{name}{labels} {value}");
 }
 
 fn escape(text: &str) -> String {
@@ -245,8 +252,8 @@ mod tests {
     fn status() -> Status {
         let left_dead_letters = [("web".to_owned(), 4)].into();
         let expired_items = [("sessions".to_owned(), 3)].into();
-        let (routes, reloads) = (Vec::new(), Vec::new());
-        Status { version: "1".into(), pid: 1, now: 0, routes, left_dead_letters, expired_items, reloads }
+        let (routes, stale, reloads) = (Vec::new(), Vec::new(), Vec::new());
+        Status { version: "1".into(), pid: 1, now: 0, routes, left_dead_letters, expired_items, stale, reloads }
     }
 
     #[test]

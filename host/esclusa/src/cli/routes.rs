@@ -1,11 +1,13 @@
 //! `esclusa routes` and `esclusa status`: the routes of the configuration, and their state.
 
-use super::connect::{RouterOrStore, connect, find_router};
+use super::connect::{Found, RouterOrStore, connect, look};
+use super::router_file::RouterAddress;
 use super::{GlobalArgs, print};
 use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use crate::dead_letters;
 use crate::runtime::output_status::{OutputStatus, outputs};
+use crate::runtime::stale::{StaleFile, StaleState};
 use crate::runtime::status::{PartitionStatus, RouteStatus, Status};
 use anyhow::Result;
 use esclusa_config::{LoadedConfig, show_duration};
@@ -27,17 +29,15 @@ struct ListedRoute {
 
 /// `esclusa routes`.
 pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
-    let status = match find_router(global).await {
-        Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
-        None => None,
-    };
-    let routes: Vec<ListedRoute> = match &status {
-        Some(status) => status.routes.iter().map(at_work).collect(),
+    let found = look(global).await;
+    let routes: Vec<ListedRoute> = match &found {
+        Found::Running(client) => client.get::<Status>("/api/v1/status").await?.routes.iter().map(at_work).collect(),
         // The list is made from the configuration alone: the store may be in use by another process.
-        None => configured(&global.load_quietly()?),
+        Found::Starting(_) => configured(&global.load_quietly()?, "starting"),
+        Found::Nobody => configured(&global.load_quietly()?, "not running"),
     };
     if global.json {
-        print::json(&json!({"running": status.is_some(), "routes": routes}))?;
+        print::json(&json!({"running": matches!(found, Found::Running(_)), "routes": routes}))?;
         return Ok(Exit::Ok);
     }
     let row = |route: &ListedRoute| {
@@ -50,12 +50,12 @@ pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn configured(loaded: &LoadedConfig) -> Vec<ListedRoute> {
+fn configured(loaded: &LoadedConfig, state: &str) -> Vec<ListedRoute> {
     let route = |spec: &esclusa_config::plan::RouteSpec| ListedRoute {
         name: spec.name.to_string(),
         source: spec.source.to_string(),
         plugin: spec.plugin.display().to_string(),
-        state: "not running".to_owned(),
+        state: state.to_owned(),
         outputs: outputs(spec, &loaded.plan),
     };
     loaded.plan.routes.iter().map(route).collect()
@@ -74,6 +74,9 @@ fn at_work(route: &RouteStatus) -> ListedRoute {
 
 /// `esclusa status`.
 pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
+    if let Found::Starting(router) = look(global).await {
+        return starting(global, &router);
+    }
     match connect(global).await? {
         RouterOrStore::Router(client) => {
             let status: Status = client.get("/api/v1/status").await?;
@@ -97,6 +100,18 @@ pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// The status of a router that is starting: its routes have none yet.
+fn starting(global: &GlobalArgs, router: &RouterAddress) -> Result<Exit> {
+    if global.json {
+        let none: [(); 0] = [];
+        print::json(&json!({"running": false, "pid": router.pid, "phase": router.phase, "routes": none}))?;
+    } else {
+        let (pid, phase) = (router.pid, router.phase);
+        print::message(&format!("esclusa starts as process {pid}: it is {phase}, and takes no events yet"));
+    }
+    Ok(Exit::Ok)
+}
+
 const HEADING: [&str; 11] = [
     "ROUTE",
     "STATE",
@@ -113,6 +128,7 @@ const HEADING: [&str; 11] = [
 
 fn at_this_moment(status: &Status) -> Result<()> {
     print::message(&format!("esclusa {} runs as process {}", status.version, status.pid));
+    print_stale(&status.stale);
     let row = |route: &RouteStatus| {
         let (reading, counts) = (&route.reading, &route.reading.counts);
         let error = route.reason.as_ref().map(|reason| format!("halted: {reason}"));
@@ -224,6 +240,22 @@ fn behind(route: &RouteStatus) -> Option<String> {
     let gaps = if shards.gaps > 0 { format!("; {} gap(s), see the log", shards.gaps) } else { String::new() };
     let word = if route.kind == "kafka" { "partition(s)" } else { "shard(s)" };
     Some(format!("route {}: {} {word}, {behind}{records}{unowned}{gaps}", route.name, shards.working))
+}
+
+/// Prints the files whose content on disk is not what runs.
+fn print_stale(stale: &[StaleFile]) {
+    for StaleFile { file, state, since, message, .. } in stale {
+        let word = match state {
+            StaleState::Loading => "is being loaded",
+            StaleState::Refused => "was refused",
+            StaleState::Missing => "is missing",
+        };
+        let (file, message) = (print::visible(file), print::short(message, 1000));
+        print::message(&format!(
+            "WHAT RUNS IS NOT WHAT IS ON DISK: {file} {word} since {}: {message}",
+            print::time(*since)
+        ));
+    }
 }
 
 /// Prints a message for the dead letters of removed routes, which no row of the table counts.

@@ -3,8 +3,10 @@
 use super::backlog::BacklogStatus;
 use super::health::{Health, SHARDS};
 use super::output_status::{OutputStatus, outputs_at_work};
+use super::stale::StaleFile;
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
+use crate::refusal::Refusal;
 use esclusa_config::plan;
 use esclusa_flow::lag::{Lag, ShardLag};
 use esclusa_flow::timestamp::Timestamp;
@@ -29,6 +31,9 @@ pub(crate) struct Status {
     /// Items that the store has deleted since its start because they had expired, by embedded table with `ttl`.
     #[serde(default)]
     pub expired_items: BTreeMap<String, u64>,
+    /// The files whose content on disk is not what runs.
+    #[serde(default)]
+    pub stale: Vec<StaleFile>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
 }
@@ -197,6 +202,7 @@ impl Runtime {
             routes: routes.collect(),
             left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             expired_items: self.store.expired_counts(),
+            stale: self.stale_files(),
             reloads: self.reloads.lock().clone(),
         }
     }
@@ -241,10 +247,10 @@ impl Runtime {
     }
 
     /// Remembers a reload, and logs it.
-    pub(super) fn note_reload(&self, what: &str, result: Result<String, String>) {
+    pub(super) fn note_reload(&self, what: &str, result: &Result<String, Refusal>) {
         let (ok, message) = match result {
-            Ok(message) => (true, message),
-            Err(message) => (false, message),
+            Ok(message) => (true, message.clone()),
+            Err(refusal) => (false, refusal.message.clone()),
         };
         if ok {
             tracing::info!(what, message, "reloaded");

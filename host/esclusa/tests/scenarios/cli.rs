@@ -152,7 +152,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     fails(&router.run(&["send", "nothing", "jobs.jsonl"]), 1, "jobs, orders, ticks");
     router.write("bad.jsonl", "{\"id\": 3}\nnope\n");
     fails(&router.run(&["send", "jobs", "bad.jsonl"]), 1, "line 2 is not JSON");
-    fails(&router.run(&["run"]), 1, "in use by process");
+    fails(&router.run(&["run"]), 69, "in use by process");
 
     router.ok(&["pause", "jobs"]);
     assert_eq!(router.route("jobs").unwrap()["state"], "paused");

@@ -22,4 +22,5 @@ mod replay;
 mod router;
 mod samples;
 mod shared_queue;
+mod start;
 mod unreachable;

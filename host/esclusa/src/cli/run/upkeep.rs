@@ -57,6 +57,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// `watch` was set before the router read the files, so that no change in between is missed.
     pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: FileWatch) -> Self {
+        runtime.watched_by(watch.missing());
         Upkeep { runtime, config, watch }
     }
 
@@ -105,12 +106,5 @@ async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>, plugins_
         let _ = configuration::reload(runtime, config).await;
         return;
     }
-    let (certificates, plugins): (Vec<_>, Vec<_>) = {
-        let loaded = runtime.loaded();
-        changed.into_iter().partition(|file| configuration::certificates(&loaded).any(|known| known == *file))
-    };
-    if !certificates.is_empty() {
-        runtime.read_certificates();
-    }
-    join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
+    join_all(changed.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
 }
