@@ -183,6 +183,7 @@ impl Cli {
             }
         };
         let exit = runtime.block_on(self.run_async());
+        telemetry::finish();
         // Does not wait for work that still runs, such as a compiler: nobody needs its result any more.
         runtime.shutdown_background();
         exit

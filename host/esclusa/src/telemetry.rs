@@ -4,6 +4,11 @@
 //!
 //! Messages are constant; all that varies is in fields. Text of guests is escaped before it is logged.
 
+mod repeats;
+
+pub(crate) use repeats::finish;
+
+use repeats::Repeats;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
@@ -31,11 +36,12 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let targets = targets(filter)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = tracing_subscriber::registry().with(targets);
+    let repeats = Repeats::start();
     let started = match format {
-        LogFormat::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),
+        LogFormat::Text => logs.with(lines.with_ansi(colour()).with_target(false).with_filter(repeats)).try_init(),
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-            logs.with(lines).try_init()
+            logs.with(lines.with_filter(repeats)).try_init()
         }
     };
     // Fails if logging was started before: in tests, which then keep the first start.
@@ -56,8 +62,9 @@ fn targets(filter: &str) -> Result<Targets, String> {
     if words.clone().next().is_none() {
         return Err(wrong("it is empty"));
     }
-    // fjall logs its own housekeeping at `info`: operators need only its warnings.
-    let words: Vec<&str> = ["fjall=warn", "lsm_tree=warn"].into_iter().chain(words).collect();
+    // fjall logs its own housekeeping at `info`: operators need only its warnings. notify warns of watches that have ended with
+    // their directory, as they do at every update of a ConfigMap.
+    let words: Vec<&str> = ["fjall=warn", "lsm_tree=warn", "notify=error"].into_iter().chain(words).collect();
     words.join(",").parse().map_err(|error: ParseError| wrong(&error.to_string()))
 }
 

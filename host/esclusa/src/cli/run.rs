@@ -12,6 +12,7 @@ use crate::file_watch::FileWatch;
 use crate::listener::Listeners;
 use crate::runtime::Runtime;
 use crate::runtime::status::Status;
+use crate::telemetry;
 use crate::threads::Threads;
 use anyhow::{Context, Result, bail};
 use backstop::Backstop;
@@ -83,6 +84,7 @@ impl RunArgs {
             () = signals.stop() => {
                 tracing::warn!("stopped at once; events in flight are delivered again");
                 drop(file);
+                telemetry::finish();
                 std::process::exit(i32::from(Exit::Incomplete.code()));
             }
         };

@@ -255,7 +255,7 @@ impl Runtime {
         if ok {
             tracing::info!(what, message, "reloaded");
         } else {
-            tracing::error!(what, reason = message, "not reloaded; the router runs on as before");
+            tracing::error!(what, why = message, "not reloaded; the router runs on as before");
         }
         let mut reloads = self.reloads.lock();
         reloads.insert(0, ReloadStatus { at: epoch_millis(), what: what.to_owned(), ok, message });

@@ -16,6 +16,7 @@ mod kafka;
 mod lake;
 mod listener;
 mod live;
+mod log;
 mod outputs;
 mod reload;
 mod replay;
