@@ -56,8 +56,12 @@ fn targets(filter: &str) -> Result<Targets, String> {
         format!("{filter:?} is not a log filter: {why}; write {levels}, or directives such as warn,esclusa=debug")
     };
     let words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
-    for word in words.clone().filter(|word| !word.contains('=')) {
-        word.parse::<LevelFilter>().map_err(|_| wrong(&format!("{word:?} is no level")))?;
+    for word in words.clone() {
+        let (target, level) = word.split_once('=').unwrap_or(("", word));
+        level.trim().parse::<LevelFilter>().map_err(|_| wrong(&format!("{level:?} is no level")))?;
+        if let Some(other) = target.chars().find(|c| !(c.is_alphanumeric() || matches!(c, '_' | ':' | '-'))) {
+            return Err(wrong(&format!("{target:?} is no target: it has a {other:?}")));
+        }
     }
     if words.clone().next().is_none() {
         return Err(wrong("it is empty"));

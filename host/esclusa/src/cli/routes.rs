@@ -6,6 +6,7 @@ use super::{GlobalArgs, print};
 use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use crate::dead_letters;
+use crate::runtime::backlog::BacklogStatus;
 use crate::runtime::output_status::{OutputStatus, outputs};
 use crate::runtime::stale::{StaleFile, StaleState};
 use crate::runtime::status::{PartitionStatus, RouteStatus, Status};
@@ -112,7 +113,7 @@ fn starting(global: &GlobalArgs, router: &RouterAddress) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-const HEADING: [&str; 11] = [
+const HEADING: [&str; 12] = [
     "ROUTE",
     "STATE",
     "RECEIVED",
@@ -121,6 +122,7 @@ const HEADING: [&str; 11] = [
     "FILTERED",
     "DEAD",
     "IN FLIGHT",
+    "WAITING",
     "UNDELIVERED",
     "DEAD LETTERS",
     "LAST ERROR",
@@ -132,6 +134,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     let row = |route: &RouteStatus| {
         let (reading, counts) = (&route.reading, &route.reading.counts);
         let error = route.reason.as_ref().map(|reason| format!("halted: {reason}"));
+        let waits = route.backlog.as_ref().map_or_else(|| "-".to_owned(), |backlog| backlog.waiting.to_string());
         let last = reading
             .last_error
             .as_ref()
@@ -150,6 +153,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
             counts.filtered.to_string(),
             counts.dead.to_string(),
             reading.in_flight.to_string(),
+            waits,
             route.undelivered().to_string(),
             route.dead_letters.to_string(),
             print::short(&error, 100),
@@ -159,6 +163,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     sinks(status)?;
     partitions(status)?;
     status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
+    status.routes.iter().filter_map(halted).for_each(|line| print::message(&line));
     print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
@@ -224,6 +229,21 @@ fn partitions(status: &Status) -> Result<()> {
     }
     print::line("")?;
     print::table(["PARTITION", "ROUTE", "POSITION", "END", "BEHIND", "TIME"], &rows)
+}
+
+/// What a halted route holds up, and how it goes on; `None` if the route is not halted.
+fn halted(route: &RouteStatus) -> Option<String> {
+    let reason = route.reason.as_ref()?;
+    let waits = match &route.backlog {
+        Some(BacklogStatus { waiting, oldest_millis, .. }) => {
+            let oldest = oldest_millis.map(|age| show_duration(Duration::from_secs(age / 1000)));
+            let oldest = oldest.map_or_else(String::new, |oldest| format!(", the oldest for {oldest}"));
+            format!("{waiting} event(s) wait{oldest}")
+        }
+        None => "its source does not say how many events wait".to_owned(),
+    };
+    let reason = print::short(reason, 200);
+    Some(format!("route {} is halted: {reason}; {waits}; `esclusa resume {0}` lets it go on", route.name))
 }
 
 /// How far behind a route is in the shards of its source; `None` if the source has no shards.

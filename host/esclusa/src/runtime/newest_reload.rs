@@ -94,7 +94,7 @@ impl ReloadAttempt {
 
 #[cfg(test)]
 mod tests {
-    use super::{NewestReloads, ReloadError};
+    use super::{NewestReloads, Refusal, ReloadError};
     use std::future::pending;
     use std::path::Path;
 
