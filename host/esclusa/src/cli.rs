@@ -25,7 +25,8 @@ use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
 use cannot_start::CannotStart;
 use clap::{Args, Parser, Subcommand};
-use esclusa_config::{LoadedConfig, Problems};
+use esclusa_config::{Diagnostic, LoadedConfig, Problems};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -178,8 +179,8 @@ impl Cli {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                print_error(&anyhow::Error::new(error).context("cannot start the threads of the program"));
-                return Exit::Failed;
+                let error = anyhow::Error::new(error).context("cannot start the threads of the program");
+                return report(&error, self.global.json);
             }
         };
         let exit = runtime.block_on(self.run_async());
@@ -249,37 +250,54 @@ impl GlobalArgs {
     }
 }
 
-/// Writes an error to standard error; gives its exit code.
+/// Writes an error to standard error, and with `--json` as an object to standard output; gives its exit code.
 fn report(error: &anyhow::Error, json: bool) -> Exit {
     if error.is::<print::ReaderGone>() {
         return Exit::Ok;
     }
-    if let Some(InvalidConfiguration(problems)) = error.downcast_ref::<InvalidConfiguration>() {
-        if json {
-            print::problems(&problems.to_json());
-        } else {
-            print::error(problems.render(telemetry::colour()).trim_end());
-        }
-        return Exit::Configuration;
+    let Failure { text, problems, exit } = Failure::of(error);
+    if json {
+        // If standard output cannot be written, standard error has the same.
+        let _ = print::json(&print::failed_answer(problems));
     }
-    if let Some(CannotStart { problem, exit }) = error.downcast_ref::<CannotStart>() {
-        print::error(problem.render(telemetry::colour()).trim_end());
-        return *exit;
-    }
-    print_error(error);
-    if error.is::<UsageError>() {
-        Exit::Usage
-    } else if error.is::<connect::NotYet>() {
-        Exit::Unavailable
-    } else {
-        Exit::Failed
-    }
+    print::error(text.trim_end());
+    exit
 }
 
-/// Writes an error with its causes.
-fn print_error(error: &anyhow::Error) {
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    print::error(&format!("error: {}", causes.join(": ")));
+/// An error as it is shown.
+struct Failure {
+    text: String,
+    /// Its parts as JSON, warnings included.
+    problems: Vec<Value>,
+    exit: Exit,
+}
+
+impl Failure {
+    fn of(error: &anyhow::Error) -> Self {
+        let colour = telemetry::colour();
+        if let Some(InvalidConfiguration(problems)) = error.downcast_ref::<InvalidConfiguration>() {
+            let (text, exit) = (problems.render(colour), Exit::Configuration);
+            return Failure { text, problems: problems.0.iter().map(Diagnostic::to_json).collect(), exit };
+        }
+        if let Some(CannotStart { problem, exit }) = error.downcast_ref::<CannotStart>() {
+            return Failure { text: problem.render(colour), problems: vec![problem.to_json()], exit: *exit };
+        }
+        if let Some(refused) = error.downcast_ref::<connect::Refused>()
+            && !refused.diagnostics.is_empty()
+        {
+            let (text, exit) = (refused.message.clone(), Exit::Configuration);
+            return Failure { text, problems: refused.diagnostics.clone(), exit };
+        }
+        let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let exit = if error.is::<UsageError>() {
+            Exit::Usage
+        } else if error.is::<connect::NotYet>() {
+            Exit::Unavailable
+        } else {
+            Exit::Failed
+        };
+        Failure { text: format!("error: {message}"), problems: vec![print::problem(&message)], exit }
+    }
 }
 
 #[cfg(test)]

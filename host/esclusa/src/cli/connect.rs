@@ -13,6 +13,7 @@ use esclusa_embedded::{OpenError, Store};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -170,9 +171,15 @@ pub(super) struct Client {
 }
 
 /// An error of the API.
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: String,
+#[derive(Debug, Deserialize, thiserror::Error)]
+#[error("{}", message.trim_end())]
+pub(super) struct Refused {
+    /// The reason, for people.
+    #[serde(rename = "error")]
+    pub message: String,
+    /// The places in routes.toml; empty if there are none.
+    #[serde(default)]
+    pub diagnostics: Vec<Value>,
 }
 
 impl Client {
@@ -224,8 +231,8 @@ async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
         return Ok(response);
     }
     let body = response.bytes().await.unwrap_or_default();
-    match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(refusal) => bail!("{}", refusal.error.trim_end()),
+    match serde_json::from_slice::<Refused>(&body) {
+        Ok(refused) => Err(refused.into()),
         Err(_) => bail!("the router answered {status}"),
     }
 }

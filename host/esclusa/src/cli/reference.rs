@@ -34,7 +34,11 @@ pub(super) fn iam_policy(global: &GlobalArgs) -> Result<Exit> {
     let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
     match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
-        None => print::message("no route uses AWS: no policy is needed"),
+        // JSON on standard output in any case: a policy that allows nothing is none.
+        None => {
+            print::message("no route uses AWS: no policy is needed");
+            print::line("null")?;
+        }
     }
     Ok(Exit::Ok)
 }

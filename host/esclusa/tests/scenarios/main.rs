@@ -12,6 +12,7 @@ mod filters;
 mod fleet;
 mod full;
 mod hostile;
+mod json;
 mod kafka;
 mod lake;
 mod listener;
