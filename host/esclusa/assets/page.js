@@ -302,7 +302,8 @@ function letterRow(letter) {
   const what = letter.output ? `message to ${letter.output}` : `event ${letter.event}`;
   details.append(el("summary", "", `${letter.code}: ${letter.reason}`));
   const text = payload(letter.data), more = letter.size > PREVIEW ? `\n… ${number.format(letter.size)} bytes` : "";
-  details.append(el("pre", "", `${what}, key ${JSON.stringify(letter.key)}, tried ${letter.attempts} time(s)\n\n${text}${more}`));
+  const again = letter.last_redrive ? `\nredriven ${clock(letter.last_redrive.at)}, in vain: ${letter.last_redrive.reason}` : "";
+  details.append(el("pre", "", `${what}, key ${JSON.stringify(letter.key)}, tried ${letter.attempts} time(s)${again}\n\n${text}${more}`));
   const story = [...(letter.backtrace ? [letter.backtrace] : []), ...letter.logs].join("\n");
   if (story) details.append(el("pre", "", story));
   const drop = () => confirm(`Drop dead letter ${id} for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;

@@ -201,6 +201,7 @@ fn letter(route: &str, event: &str) -> DeadLetter {
         plugin: none(),
         digest: none(),
         output: None,
+        last_redrive: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cli::Exit;
 use crate::dead_letters::{DeadLetterQuery, StoredDeadLetter};
 use access::DeadLetterAccess;
 use anyhow::Result;
+use esclusa_flow::dead_letter::FailedRedrive;
 use serde_json::json;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(super) enum DlqCommand {
     Redrive {
         #[command(flatten)]
         chosen: ChosenDeadLetters,
-        /// Redrive at most this many in a time, such as 10/s or 100/m
+        /// Redrive at most this many in a time, such as 10/s or 100/m; a number alone is per second
         #[arg(long, value_parser = rate)]
         rate: Option<Duration>,
         /// Only list the dead letters that would be redriven
@@ -103,8 +104,8 @@ impl DeadLetterFilter {
 }
 
 fn rate(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a rate: write 10/s or 100/m");
-    let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let wrong = || format!("{text:?} is not a rate: write 10/s, 100/m or 1000/h; a number alone is per second");
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
     let number: u32 = number.trim().parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
     let unit = match unit.trim() {
         "s" => Duration::from_secs(1),
@@ -185,6 +186,7 @@ fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
         ("code", dead_letter.code.clone()),
         ("reason", print::visible(&dead_letter.reason)),
         ("tried", format!("{} time(s)", dead_letter.attempts)),
+        ("redriven", dead_letter.last_redrive.as_ref().map(redriven).unwrap_or_default()),
         ("source", format!("{} ({}), lane {:?}", dead_letter.source, dead_letter.kind, dead_letter.lane)),
         ("event", print::visible(&dead_letter.event)),
         ("accepted", print::time(dead_letter.timestamp.millis())),
@@ -208,6 +210,11 @@ fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// The last redrive, which failed.
+fn redriven(FailedRedrive { at, reason }: &FailedRedrive) -> String {
+    format!("{}, in vain: {}", print::time(at.millis()), print::visible(reason))
+}
+
 async fn redrive_all(
     global: &GlobalArgs,
     access: &DeadLetterAccess,
@@ -222,7 +229,7 @@ async fn redrive_all(
     }
     // The first tick comes at once.
     let mut pace = rate.map(tokio::time::interval);
-    let (mut redriven, mut failed) = (0, 0);
+    let (mut redriven, mut failures) = (0, Vec::new());
     for StoredDeadLetter { id, dead_letter, .. } in &dead_letters {
         if let Some(pace) = &mut pace {
             pace.tick().await;
@@ -230,13 +237,15 @@ async fn redrive_all(
         match access.redrive(*id, &dead_letter.route).await {
             Ok(()) => redriven += 1,
             Err(error) => {
-                failed += 1;
-                print::message(&format!("{id} stays: {}", print::visible(&format!("{error:#}"))));
+                let error = format!("{error:#}");
+                print::message(&format!("{id} stays: {}", print::visible(&error)));
+                failures.push(json!({"id": id, "error": error}));
             }
         }
     }
+    let failed = failures.len();
     if global.json {
-        print::json(&json!({"redriven": redriven, "failed": failed}))?;
+        print::json(&json!({"redriven": redriven, "failed": failed, "failures": failures}))?;
     } else {
         print::message(&format!("{redriven} redriven, {failed} failed"));
     }
@@ -273,7 +282,9 @@ mod tests {
     #[test]
     fn rates_are_numbers_per_time() {
         assert_eq!(rate("10/s"), Ok(Duration::from_millis(100)));
+        assert_eq!(rate("10"), rate("10/s"));
         assert_eq!(rate("120/m"), Ok(Duration::from_millis(500)));
-        assert!(rate("0/s").is_err() && rate("fast").is_err() && rate("1/d").is_err());
+        assert!(rate("0").is_err() && rate("").is_err() && rate("10/").is_err() && rate("0/s").is_err());
+        assert!(rate("fast").is_err() && rate("1/d").is_err());
     }
 }
