@@ -1,5 +1,7 @@
 //! The codes of diagnostics, and the explanations that `esclusa explain CODE` prints. A released code keeps its meaning.
 
+use crate::syntax::scalar::nearest;
+
 /// Every explanation: `## code`, then its text.
 const EXPLANATIONS: &str = include_str!("codes/explanations.md");
 
@@ -212,6 +214,24 @@ pub fn explain(code: &str) -> Option<&'static str> {
     all().find(|(heading, _)| *heading == code).map(|(_, text)| text)
 }
 
+/// The codes that somebody may have meant who wrote this one: those with this name in any family, or else the one with the
+/// closest spelling.
+#[must_use]
+pub fn meant_by(code: &str) -> Vec<&'static str> {
+    let name = |code: &'static str| code.rsplit(['.', ':']).next().unwrap_or(code);
+    let of_name: Vec<&str> = all().map(|(known, _)| known).filter(|known| name(known) == code).collect();
+    if !of_name.is_empty() {
+        return of_name;
+    }
+    let close = nearest(code, all().map(|(known, _)| known));
+    // Without its family, a name is compared with names.
+    let close = close.or_else(|| {
+        let closest = nearest(code, all().map(|(known, _)| name(known)))?;
+        all().map(|(known, _)| known).find(|known| name(known) == closest)
+    });
+    close.into_iter().collect()
+}
+
 /// Every code that is explained, with the first sentence.
 pub fn summaries() -> impl Iterator<Item = (&'static str, String)> {
     let summary = |text: &str| {
@@ -259,6 +279,16 @@ mod tests {
     fn codes_are_unique() {
         let unique: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(unique.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_code_without_its_family_or_with_a_slip_is_understood() {
+        assert_eq!(meant_by("missing_grant"), ["route::missing_grant"]);
+        assert_eq!(meant_by("unknown_kind").len(), 4, "one of each family");
+        assert_eq!(meant_by("route::mising_grant"), ["route::missing_grant"]);
+        assert_eq!(meant_by("mising-grant"), ["route::missing_grant"]);
+        assert_eq!(meant_by("trap"), ["plugin.trap"]);
+        assert_eq!(meant_by("E42"), [""; 0]);
     }
 
     #[test]

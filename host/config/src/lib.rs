@@ -26,4 +26,5 @@ pub use locator::{ConfigPlace, Locator};
 pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};
 pub use schema::schema;
+pub use syntax::scalar::nearest;
 pub use syntax::units::{duration, show_duration, show_size, timestamp};

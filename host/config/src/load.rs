@@ -33,7 +33,8 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedC
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
     let unreadable = |reason: &str| {
-        let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}"));
+        let help = "name the file with -c FILE or ESCLUSA_CONFIG; the default is routes.toml in the working directory";
+        let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}")).help(help);
         Problems(vec![Diagnostic::new(finding, &Arc::new(SourceText::new(&name, "")))])
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(&lower_case(&error.to_string())))?;

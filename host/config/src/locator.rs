@@ -17,6 +17,8 @@ pub enum ConfigPlace<'a> {
     /// A place in a route's `config`, an RFC 6901 pointer; `""` is the whole config. If the pointer leads to nothing,
     /// the place of its longest prefix that exists.
     Config(&'a str, &'a str),
+    /// The key of such a place, not its value.
+    ConfigKey(&'a str, &'a str),
     /// A source, by name.
     Source(&'a str),
     /// A table, by name.
@@ -93,6 +95,7 @@ impl Locator {
             ConfigPlace::RouteKey(name, key) => self.route(name).map(|route| route.value_span(key)),
             ConfigPlace::Key(path) => Some(key(root, path)),
             ConfigPlace::Config(name, pointer) => self.route(name).map(|route| config(route, pointer)),
+            ConfigPlace::ConfigKey(name, pointer) => self.route(name).map(|route| config_key(route, pointer)),
         };
         span.unwrap_or_default()
     }
@@ -123,6 +126,20 @@ fn config(route: &TomlNode, pointer: &str) -> Range<usize> {
         },
         None => route.value_span("name"),
     }
+}
+
+/// The key at the end of a pointer into a route's `config`; if there is none, the place of the pointer.
+fn config_key(route: &TomlNode, pointer: &str) -> Range<usize> {
+    let key = || {
+        let (parent, name) = pointer.rsplit_once('/')?;
+        let mut here = route.table()?.get("config")?;
+        for step in parent.split('/').skip(1) {
+            here = here.child(step)?;
+        }
+        let name = name.replace("~1", "/").replace("~0", "~");
+        here.table()?.entry(&name).map(|entry| entry.key_span.clone())
+    };
+    key().unwrap_or_else(|| config(route, pointer))
 }
 
 fn routes(root: &TomlNode) -> &[TomlNode] {

@@ -2,6 +2,7 @@
 //! reloads it while the router runs.
 
 use crate::plugins::PluginRefusal;
+use crate::plugins::config_check::ConfigMisfit;
 use crate::refusal::Refusal;
 use crate::runtime::Runtime;
 use esclusa_config::granted_names::Ungranted;
@@ -122,7 +123,11 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
         plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
     match refused {
         PluginRefusal::Load(why) if !Path::new(&path).is_file() => {
-            let help = "build the plugin first, or correct the path: it is relative to the directory of this file";
+            let help = if Path::new(&path).is_dir() {
+                "name the plugin's file in it: a path ends with .wasm"
+            } else {
+                "build the plugin first, or correct the path: it is relative to the directory of this file"
+            };
             vec![at(plugin, Code::PLUGIN_MISSING, &why.to_string(), Some(help))]
         }
         PluginRefusal::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
@@ -145,10 +150,14 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
             )]
         }
         PluginRefusal::Config(problems) => {
-            let help = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
-            let one = |(pointer, why): &(String, String)| {
-                let message = if pointer.is_empty() { why.clone() } else { format!("{pointer}: {why}") };
-                at(ConfigPlace::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
+            let inspect = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
+            let one = |ConfigMisfit { pointer, key, reason, help }: &ConfigMisfit| {
+                let whole = *key || pointer.is_empty();
+                let message = if whole { reason.clone() } else { format!("{pointer}: {reason}") };
+                let help = help.as_ref().map_or_else(|| inspect.clone(), |help| format!("{help} {inspect}"));
+                let place =
+                    if *key { ConfigPlace::ConfigKey(route, pointer) } else { ConfigPlace::Config(route, pointer) };
+                at(place, Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
             };
             problems.iter().map(one).collect()
         }
@@ -164,8 +173,19 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
             let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
             vec![at(ConfigPlace::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
         }
-        PluginRefusal::Init(why) => vec![at(ConfigPlace::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
+        PluginRefusal::Init(why) => {
+            vec![at(ConfigPlace::Config(route, &pointer_in(why)), Code::PLUGIN_INIT_FAILED, why, None)]
+        }
     }
+}
+
+/// The place in a route's `config` that a plugin's message begins with, such as `config.rules[0].when: …`, as a pointer. Nothing if
+/// it names none: the SDK's messages do.
+fn pointer_in(message: &str) -> String {
+    let Some((_, path)) = message.split_once("config.") else { return String::new() };
+    let path = path.split(':').next().unwrap_or_default();
+    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    steps.map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 /// The code for a file that exists and cannot be loaded.

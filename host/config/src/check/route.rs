@@ -229,11 +229,11 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
         Some(pattern) => pattern.span.clone(),
         None => node.span.clone(),
     };
-    reader.findings.add(Finding::error(
-        Code::ROUTE_BAD_FILTER,
-        place,
-        format!("this filter is not valid: {}", error.message),
-    ));
+    let message = format!("this filter is not valid: {}", error.message);
+    let name = error.pointer.rsplit('/').next().filter(|_| error.message.starts_with("there is no operator"));
+    let close = name.and_then(|name| scalar::nearest(name, Filter::OPERATORS));
+    let help = close.map(|close| format!("did you mean \"{close}\"?"));
+    reader.findings.add(Finding::error(Code::ROUTE_BAD_FILTER, place, message).help_maybe(help));
     None
 }
 

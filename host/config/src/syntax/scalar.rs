@@ -152,7 +152,8 @@ fn out_of_range(key: &KeySpec, node: &TomlNode) -> Finding {
 
 /// The candidate closest to `name`, if any is close: case, `-` and `_` count nothing, and a third of the letters may
 /// differ.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(name);
     let allowed = (wanted.chars().count() / 3).max(1);
     candidates

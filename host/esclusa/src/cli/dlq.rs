@@ -130,7 +130,12 @@ impl DlqCommand {
         match self {
             DlqCommand::Ls { which, limit } => {
                 let preview = if global.json { None } else { Some(PREVIEW) };
-                list(global, &access.select(which.query(preview), *limit).await?, *limit)
+                let found = access.select(which.query(preview), *limit).await?;
+                list(global, &found)?;
+                if found.len() == *limit && !global.json {
+                    print::message(&more(*limit, access.count(which).await?));
+                }
+                Ok(Exit::Ok)
             }
             DlqCommand::Show { id } => show(global, &access.show(*id).await?),
             DlqCommand::Redrive { chosen, rate, dry_run } => {
@@ -141,7 +146,16 @@ impl DlqCommand {
     }
 }
 
-fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) -> Result<Exit> {
+/// That a list is cut, and of how many; `None`: a pattern or a code selects, and nobody has counted.
+fn more(limit: usize, count: Option<u64>) -> String {
+    match count {
+        Some(count) if count <= limit as u64 => format!("all {count}"),
+        Some(count) => format!("the first {limit} of {count}; --limit shows more"),
+        None => format!("the first {limit} of those selected; --limit shows more, if there are more"),
+    }
+}
+
+fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter]) -> Result<Exit> {
     if global.json {
         dead_letters.iter().try_for_each(print::json)?;
         return Ok(Exit::Ok);
@@ -167,9 +181,6 @@ fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) ->
         ["ID", "DIED", "ROUTE", "EVENT", "TRIED", "CODE", "REASON", "PAYLOAD"],
         &dead_letters.iter().map(row).collect::<Vec<_>>(),
     )?;
-    if dead_letters.len() == limit {
-        print::message(&format!("the first {limit}; --limit shows more"));
-    }
     Ok(Exit::Ok)
 }
 
@@ -225,7 +236,7 @@ async fn redrive_all(
     let dead_letters = access.chosen(chosen).await?;
     if dry_run {
         print::message(&format!("{} dead letter(s) would be redriven", dead_letters.len()));
-        return list(global, &dead_letters, usize::MAX);
+        return list(global, &dead_letters);
     }
     // The first tick comes at once.
     let mut pace = rate.map(tokio::time::interval);

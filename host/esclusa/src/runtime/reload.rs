@@ -278,16 +278,20 @@ fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan:
 #[cfg(test)]
 mod tests {
     use super::{describe, plugins::PluginRefusal};
+    use crate::plugins::config_check::ConfigMisfit;
 
     #[test]
     fn a_reason_is_given_once_for_all_routes_that_have_it() {
         let config = || {
-            let extra = (String::new(), "Additional properties are not allowed".to_owned());
-            PluginRefusal::Config(vec![extra, ("/key".to_owned(), "\"id\" is required".to_owned())])
+            let misfit = |pointer: &str, reason: &str| {
+                let (pointer, reason) = (pointer.to_owned(), reason.to_owned());
+                ConfigMisfit { pointer, key: false, reason, help: None }
+            };
+            PluginRefusal::Config(vec![misfit("", "it is no object"), misfit("/key", "\"id\" is required")])
         };
         let refused =
             [("a".into(), config()), ("b".into(), PluginRefusal::Init("no".to_owned())), ("c".into(), config())];
-        let same = "routes a, c: the route's config does not fit the plugin: Additional properties are not allowed; \
+        let same = "routes a, c: the route's config does not fit the plugin: it is no object; \
             /key: \"id\" is required";
         assert_eq!(describe(&refused), format!("{same}; route b: no"));
     }

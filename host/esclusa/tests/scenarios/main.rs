@@ -24,5 +24,6 @@ mod replay;
 mod router;
 mod samples;
 mod shared_queue;
+mod slips;
 mod start;
 mod unreachable;
