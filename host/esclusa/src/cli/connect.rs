@@ -22,6 +22,8 @@ use tokio::time::Instant;
 const CONNECT: Duration = Duration::from_secs(2);
 /// A router that starts or stops is waited for this long.
 const WAIT: Duration = Duration::from_secs(30);
+/// How often a router is asked which process it is.
+const ASKED: u32 = 3;
 /// Pause between two looks at it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -196,9 +198,22 @@ impl Client {
 
     /// The process that answers, and whether it runs already; `None`: nobody answers, or no router.
     async fn process(&self) -> Option<(u32, StatusCode)> {
-        let response = self.http.get(format!("{}/api/v1/status", self.base)).send().await.ok()?;
+        for _ in 0..ASKED {
+            match self.ask_process().await {
+                // Nobody listens.
+                Err(error) if error.is_connect() => return None,
+                // At the end of its start a router cuts the connections that it had until then: the next one reaches it.
+                Err(_) => tokio::time::sleep(LOOK).await,
+                Ok(found) => return Some(found),
+            }
+        }
+        None
+    }
+
+    async fn ask_process(&self) -> reqwest::Result<(u32, StatusCode)> {
+        let response = self.http.get(format!("{}/api/v1/status", self.base)).send().await?;
         let status = response.status();
-        Some((response.json::<Pid>().await.ok()?.pid, status))
+        Ok((response.json::<Pid>().await?.pid, status))
     }
 
     /// GETs a value.

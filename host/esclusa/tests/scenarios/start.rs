@@ -5,7 +5,7 @@ use super::cli::{ORDERS, text};
 use super::router::Router;
 use serde_json::Value;
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// A command has to fail with this exit code, and its message has all of these words.
 fn refused(output: &Output, code: i32, words: &[&str]) {
@@ -125,6 +125,20 @@ fn phase(router: &Router) -> Value {
     serde_json::from_str(&text).map(|json: Value| json["phase"].clone()).unwrap_or_default()
 }
 
+/// Starts a command whose messages go to a file, and waits until it says that it waits.
+fn waiting(router: &mut Router, args: &[&str], file: &str) -> Child {
+    let said = std::fs::File::create(router.path(file)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_esclusa"));
+    command.args(args).current_dir(router.dir.path()).env_remove("ESCLUSA_CONFIG").stderr(said);
+    let mut command = command.spawn().unwrap();
+    router.until("the command says that it waits", |router| {
+        let said = std::fs::read_to_string(router.path(file)).unwrap();
+        said.contains("is compiling its plugins: waiting for it, at most 30 s")
+    });
+    assert!(command.try_wait().unwrap().is_none(), "it waits");
+    command
+}
+
 #[test]
 fn commands_wait_for_a_router_that_compiles_and_say_so() {
     let mut router = Router::new(ORDERS);
@@ -139,22 +153,32 @@ fn commands_wait_for_a_router_that_compiles_and_say_so() {
     assert!(router.ok(&["routes"]).contains("starting"));
 
     router.write("orders.jsonl", "{\"order_id\": \"1\"}\n");
-    let esclusa = env!("CARGO_BIN_EXE_esclusa");
-    let said = std::fs::File::create(router.path("said")).unwrap();
-    let mut send = Command::new(esclusa);
-    send.args(["send", "orders", "orders.jsonl"]).current_dir(router.dir.path()).env_remove("ESCLUSA_CONFIG");
-    let mut send = send.stderr(said).spawn().unwrap();
-    router.until("the command says that it waits", |router| {
-        let said = std::fs::read_to_string(router.path("said")).unwrap();
-        said.contains("is compiling its plugins: waiting for it, at most 30 s")
-    });
-    assert!(send.try_wait().unwrap().is_none(), "it waits");
+    // One that could open the store itself, and one that needs a router.
+    let send = waiting(&mut router, &["send", "orders", "orders.jsonl"], "send");
+    let pause = waiting(&mut router, &["pause", "jobs"], "pause");
     signal(&compilers, "CONT");
-    assert!(send.wait().unwrap().success(), "{}", router.log());
+    for mut command in [send, pause] {
+        assert!(command.wait().unwrap().success(), "{}", router.log());
+    }
     assert_eq!(phase(&router), "running");
     router.until("the event is stored", |router| router.scan("orders").len() == 1);
     assert_eq!(router.signal("TERM"), 0);
     assert!(!router.path("data/router.json").exists());
+}
+
+#[test]
+fn a_router_without_an_api_is_waited_for_until_it_runs_and_then_said_to_have_none() {
+    let mut router = Router::new(&ORDERS.replace("[admin]\nlisten = \"127.0.0.1:0\"\n", ""));
+    router.spawn(&[]);
+    router.until("a plugin is being compiled", |router| !router.children().is_empty());
+    let compilers = router.children();
+    signal(&compilers, "STOP");
+    let mut audit = waiting(&mut router, &["audit"], "said");
+    signal(&compilers, "CONT");
+    assert_eq!(audit.wait().unwrap().code(), Some(69));
+    let said = std::fs::read_to_string(router.path("said")).unwrap();
+    assert!(said.contains("engine::in_use") && said.contains("an [admin] section lets commands ask it"), "{said}");
+    assert_eq!(router.signal("TERM"), 0);
 }
 
 #[test]
