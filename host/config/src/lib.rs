@@ -21,7 +21,7 @@ mod syntax;
 
 pub use codes::Code;
 pub use effective::effective;
-pub use load::{LoadedConfig, load, parse};
+pub use load::{LoadedConfig, files_named, load, parse};
 pub use locator::{ConfigPlace, Locator};
 pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};

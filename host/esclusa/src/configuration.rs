@@ -85,7 +85,7 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
 }
 
 /// The files to watch: the configuration, those that it names with `${file:PATH}`, every plugin, and the certificates of
-/// listeners, each once.
+/// listeners and of connections to Kafka.
 #[must_use]
 pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
@@ -99,10 +99,28 @@ pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     files
 }
 
+/// The files to watch for the configuration on disk, in force or not: those that it names may be what it lacks.
+pub(crate) fn files_on_disk(path: &Path) -> Vec<PathBuf> {
+    match read(path) {
+        Ok(loaded) => files(path, &loaded),
+        Err(_) => esclusa_config::files_named(path, &|name| std::env::var(name).ok()).into_iter().collect(),
+    }
+}
+
 /// The files of certificates and keys.
 fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
-    let files = loaded.plan.listeners.values().filter_map(|listener| listener.tls.as_ref());
-    files.flat_map(|files| [files.certificate.clone(), files.key.clone()])
+    let plan = &loaded.plan;
+    let listeners = plan.listeners.values().filter_map(|listener| listener.tls.as_ref());
+    let sources = plan.sources.values().filter_map(|source| match source {
+        Source::Kafka { connection, .. } => Some(&connection.security),
+        _ => None,
+    });
+    let outputs = plan.outputs.values().filter_map(|output| match output {
+        Output::Kafka { connection, .. } => Some(&connection.security),
+        _ => None,
+    });
+    let kafka = sources.chain(outputs).flat_map(|security| security.files().map(PathBuf::from));
+    listeners.flat_map(|files| [files.certificate.clone(), files.key.clone()]).chain(kafka)
 }
 
 /// Diagnostics at the lines of routes.toml for plugins that cannot serve their routes.

@@ -145,7 +145,7 @@ impl FileWatch {
     }
 
     /// Waits until the content of some files has changed; gives their paths. A missing file does not count as changed:
-    /// its next content does. Cancel-safe.
+    /// its next content does, even if it is the old one. Cancel-safe.
     pub(crate) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
@@ -169,11 +169,12 @@ impl FileWatch {
                 if stamp.is_none() && look.stamp.is_some() {
                     tracing::warn!(file = %path.display(), "a file in use was deleted; the router goes on without it, but its next start needs the file");
                 }
-                note_missing(&self.missing, &path, digest.is_none());
+                let back = note_missing(&self.missing, &path, digest.is_none());
                 // Noted even if the content is the same, so that a touched file is read once and not at every tick.
                 look.recent = stamp.as_ref().is_some_and(FileStamp::is_recent);
                 look.stamp = stamp;
-                if digest.is_some() && digest != look.digest {
+                // A configuration may have been refused while the file was missing.
+                if digest.is_some() && (digest != look.digest || back) {
                     look.digest = digest;
                     self.found.push(path);
                 }
@@ -192,13 +193,14 @@ impl Default for FileWatch {
     }
 }
 
-fn note_missing(files: &MissingFiles, path: &Path, missing: bool) {
+/// Notes whether a file is missing; true if it was and is not any more.
+fn note_missing(files: &MissingFiles, path: &Path, missing: bool) -> bool {
     let mut files = files.lock();
     if missing {
         files.entry(path.to_owned()).or_insert_with(epoch_millis);
-    } else {
-        files.remove(path);
+        return false;
     }
+    files.remove(path).is_some()
 }
 
 /// Waits until a file stops changing.
@@ -323,10 +325,8 @@ mod tests {
             () = within(seen(2)) => {}
         }
         std::fs::write(&file, "one").unwrap();
-        tokio::select! {
-            changed = watch.changed() => panic!("{changed:?} has no new content"),
-            () = within(seen(1)) => {}
-        }
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file), "it is back");
+        assert_eq!(missing.lock().keys().collect::<Vec<_>>(), [&other]);
     }
 
     #[tokio::test]

@@ -156,11 +156,33 @@ fn what_runs_and_what_is_on_disk_are_told_apart_until_they_are_the_same() {
     assert!(file.ends_with("aggregate.wasm") && state == "refused", "{file} {state}");
     router.write("aggregate.wasm", &good);
     router.until("the plugin is the one that runs", |r| stale(r).is_empty());
-    // Gone, and back with the same content: there is nothing to reload.
-    let before = reloads(&router).len();
+    // Gone, and back with the same content.
     std::fs::rename(router.path("aggregate.wasm"), router.path("aside")).unwrap();
     router.until("the plugin is missing", |r| stale(r).iter().any(|(_, state)| state == "missing"));
     std::fs::rename(router.path("aside"), router.path("aggregate.wasm")).unwrap();
     router.until("the plugin is back", |r| stale(r).is_empty());
-    assert_eq!(reloads(&router).len(), before);
+}
+
+#[test]
+fn what_a_refused_configuration_lacked_is_noticed_when_it_comes() {
+    let mut router = Router::new(COUNTING);
+    let good = std::fs::read(plugins().join("aggregate.wasm")).unwrap();
+    router.write("aggregate.wasm", &good);
+    router.start();
+    // A secret that is not there yet, and then is rotated.
+    let secret = COUNTING.replace("day = \"2010-12-01\"", "day = \"${file:secret}\"");
+    router.configure(&secret);
+    router.until("it lacks a secret", |r| stale(r) == [("routes.toml".to_owned(), "refused".to_owned())]);
+    router.write("secret", "one\n");
+    router.until("the secret has come", |r| stale(r).is_empty());
+    let before = reloads(&router).len();
+    router.write("secret", "two\n");
+    router.until("the secret is rotated", |r| reloads(r).len() > before);
+    assert!(reloads(&router)[0]["message"].as_str().unwrap().contains("restarted count"), "{:?}", reloads(&router));
+    // A plugin that is not built yet.
+    router.configure(&secret.replace("aggregate.wasm", "built.wasm"));
+    router.until("it lacks a plugin", |r| !stale(r).is_empty());
+    router.write("built.wasm", &good);
+    router.until("the plugin has come", |r| stale(r).is_empty());
+    assert!(router.route("count").unwrap()["plugin"]["path"].as_str().unwrap().ends_with("built.wasm"));
 }

@@ -77,19 +77,27 @@ impl Upkeep {
                 changed = self.watch.changed() => changed,
                 Some(()) = reloads.next() => {
                     if reloads.is_empty() {
-                        self.watch.set(configuration::files(&self.config, &self.runtime.loaded()));
+                        self.watch_all();
                     }
                     continue;
                 }
             };
             let plugins_only = self.only_plugins(&changed);
-            if !plugins_only && let Ok(new) = configuration::read(&self.config) {
-                // Plugins that are new in this configuration are watched before they are loaded, so that no change in
+            if !plugins_only {
+                // Files that are new in this configuration are watched before they are loaded, so that no change in
                 // between is missed.
-                self.watch.set(configuration::files(&self.config, &new));
+                self.watch_all();
             }
             reloads.push(apply(&runtime, &config, changed, plugins_only));
         }
+    }
+
+    /// Watches the files of the configuration in force, and of the one on disk: if that was refused, one of its files may change and
+    /// be what it lacked.
+    fn watch_all(&mut self) {
+        let mut files = configuration::files(&self.config, &self.runtime.loaded());
+        files.extend(configuration::files_on_disk(&self.config));
+        self.watch.set(files);
     }
 
     /// True if none of these files is the configuration or one that it names with `${file:PATH}`.
