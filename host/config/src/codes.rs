@@ -1,6 +1,6 @@
 //! The codes of diagnostics, and the explanations that `esclusa explain CODE` prints. A released code keeps its meaning.
 
-use crate::syntax::scalar::nearest;
+use crate::nearest::nearest;
 
 /// Every explanation: `## code`, then its text.
 const EXPLANATIONS: &str = include_str!("codes/explanations.md");

@@ -1,20 +1,14 @@
 //! routes.toml in the program: reads it with the environment, reports plugins that cannot be used at their lines, and
 //! reloads it while the router runs.
 
-use crate::plugins::PluginRefusal;
-use crate::plugins::config_check::ConfigMisfit;
 use crate::refusal::Refusal;
 use crate::runtime::Runtime;
-use esclusa_config::granted_names::Ungranted;
-use esclusa_config::plan::{Output, Plan, Source};
-use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems};
-use esclusa_sandbox::LoadError;
-use esclusa_sandbox::child::ChildError;
+use esclusa_config::plan::{Output, Source};
+use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Problems};
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Reads a configuration; `${VAR}` is replaced from the environment of the process.
 ///
@@ -121,101 +115,6 @@ fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
     });
     let kafka = sources.chain(outputs).flat_map(|security| security.files().map(PathBuf::from));
     listeners.flat_map(|files| [files.certificate.clone(), files.key.clone()]).chain(kafka)
-}
-
-/// Diagnostics at the lines of routes.toml for plugins that cannot serve their routes.
-#[must_use]
-pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, PluginRefusal)]) -> Problems {
-    let mut found: Vec<Diagnostic> =
-        refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
-    found.sort_by_key(|diagnostic| diagnostic.span.start);
-    Problems(found)
-}
-
-fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal) -> Vec<Diagnostic> {
-    let at = |place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>| {
-        locator.diagnostic(place, code, message, help)
-    };
-    let plugin = ConfigPlace::RouteKey(route, "plugin");
-    let path =
-        plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
-    match refused {
-        PluginRefusal::Load(why) if !Path::new(&path).is_file() => {
-            let help = if Path::new(&path).is_dir() {
-                "name the plugin's file in it: a path ends with .wasm"
-            } else {
-                "build the plugin first, or correct the path: it is relative to the directory of this file"
-            };
-            vec![at(plugin, Code::PLUGIN_MISSING, &why.to_string(), Some(help))]
-        }
-        PluginRefusal::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
-        PluginRefusal::Check(why) => {
-            let code = match why {
-                ChildError::Time(_) => Code::PLUGIN_SCHEMA_TIME,
-                ChildError::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
-                _ => Code::PLUGIN_SCHEMA_CRASHED,
-            };
-            vec![at(plugin, code, &format!("{path}: {refused}"), None)]
-        }
-        PluginRefusal::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
-        PluginRefusal::Pin { found, .. } => {
-            let help = format!("if the new file is meant, write sha256 = \"{found}\"");
-            vec![at(
-                ConfigPlace::RouteKey(route, "sha256"),
-                Code::PLUGIN_DIGEST_MISMATCH,
-                &refused.to_string(),
-                Some(&help),
-            )]
-        }
-        PluginRefusal::Config(problems) => {
-            let inspect = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
-            let one = |ConfigMisfit { pointer, key, reason, help }: &ConfigMisfit| {
-                let whole = *key || pointer.is_empty();
-                let message = if whole { reason.clone() } else { format!("{pointer}: {reason}") };
-                let help = help.as_ref().map_or_else(|| inspect.clone(), |help| format!("{help} {inspect}"));
-                let place =
-                    if *key { ConfigPlace::ConfigKey(route, pointer) } else { ConfigPlace::Config(route, pointer) };
-                at(place, Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
-            };
-            problems.iter().map(one).collect()
-        }
-        PluginRefusal::Grants(missing) => {
-            let one = |Ungranted { pointer, name, grant }: &Ungranted| {
-                let message = format!("the route does not grant \"{name}\" to its plugin");
-                let help = format!("add it to the route: {grant} = [\"{name}\"]");
-                at(ConfigPlace::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
-            };
-            missing.iter().map(one).collect()
-        }
-        PluginRefusal::Order(_) => {
-            let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
-            vec![at(ConfigPlace::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
-        }
-        PluginRefusal::Init(why) => {
-            vec![at(ConfigPlace::Config(route, &pointer_in(why)), Code::PLUGIN_INIT_FAILED, why, None)]
-        }
-    }
-}
-
-/// The place in a route's `config` that a plugin's message begins with, such as `config.rules[0].when: …`, as a pointer. Nothing if
-/// it names none: the SDK's messages do.
-fn pointer_in(message: &str) -> String {
-    let Some((_, path)) = message.split_once("config.") else { return String::new() };
-    let path = path.split(':').next().unwrap_or_default();
-    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
-    steps.map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
-}
-
-/// The code for a file that exists and cannot be loaded.
-fn unloadable(why: &LoadError) -> Code {
-    match why {
-        LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
-        LoadError::OtherContract { .. } => Code::PLUGIN_CONTRACT,
-        LoadError::CompileTime(_) => Code::PLUGIN_COMPILE_TIME,
-        LoadError::CompileMemory(_) => Code::PLUGIN_COMPILE_MEMORY,
-        LoadError::CompileLost(_) => Code::PLUGIN_COMPILE_CRASHED,
-        _ => Code::PLUGIN_INVALID,
-    }
 }
 
 /// Reloads the configuration and every plugin whose file has changed. Returns once they are in force, with a summary

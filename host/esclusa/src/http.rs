@@ -6,5 +6,4 @@ pub(crate) mod api_error;
 pub(crate) mod bodies;
 pub(crate) mod connections;
 pub(crate) mod handover;
-pub(crate) mod not_bound;
 pub(crate) mod work_limits;

@@ -1,5 +1,11 @@
 //! Why a configuration, a plugin or an address is not in force: for people, and with the places in routes.toml that are known.
 
+mod not_bound;
+mod of_plugins;
+
+pub(crate) use not_bound::not_bound;
+pub(crate) use of_plugins::refusals;
+
 use esclusa_config::{Diagnostic, Problems, Severity};
 
 /// Problems that a message of one line names; the page and `esclusa validate` show all of them.

@@ -6,6 +6,7 @@ use super::conflict::exclusive;
 use super::declared::check_name;
 use super::{Declarations, PathResolver, kafka};
 use crate::codes::Code;
+use crate::nearest::nearest;
 use crate::plan::{Instances, Limits, RouteSpec, Source};
 use crate::report::Finding;
 use crate::shape::{root, route as shape};
@@ -231,7 +232,7 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
     };
     let message = format!("this filter is not valid: {}", error.message);
     let name = error.pointer.rsplit('/').next().filter(|_| error.message.starts_with("there is no operator"));
-    let close = name.and_then(|name| scalar::nearest(name, Filter::OPERATORS));
+    let close = name.and_then(|name| nearest(name, Filter::OPERATORS));
     let help = close.map(|close| format!("did you mean \"{close}\"?"));
     reader.findings.add(Finding::error(Code::ROUTE_BAD_FILTER, place, message).help_maybe(help));
     None

@@ -2,7 +2,7 @@
 //! code that sysexits.h has for it.
 
 use crate::cli::Exit;
-use crate::http::not_bound::not_bound;
+use crate::refusal::not_bound;
 use crate::runtime::listening::NotListening;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, ConfigPlace, Diagnostic, Locator};

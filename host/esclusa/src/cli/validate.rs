@@ -6,7 +6,7 @@ use crate::cli::Exit;
 use crate::memory::{MemoryAccount, MemoryPart};
 use crate::wiring::Unreachable;
 use crate::wiring::aws::Cloud;
-use crate::{configuration, listener, plugins, route_loader, telemetry, wiring};
+use crate::{configuration, listener, plugins, refusal, route_loader, telemetry, wiring};
 use anyhow::Result;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Diagnostic, LoadedConfig, Problems, Severity};
@@ -78,7 +78,7 @@ impl ValidateArgs {
         if !self.no_plugins {
             let sandbox = route_loader::sandbox(&loaded.plan.engine)?;
             let refused = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await.err().unwrap_or_default();
-            problems.extend(configuration::refusals(&loaded.plan, &loaded.locator, &refused).0);
+            problems.extend(refusal::refusals(&loaded.plan, &loaded.locator, &refused).0);
         }
         problems.sort_by_key(|diagnostic| diagnostic.span.start);
         let mut checked = Checked { loaded: Some(loaded), problems, unreachable: Vec::new() };

@@ -1,7 +1,7 @@
 //! The listeners of a router, as its reloads see them.
 
 use super::Runtime;
-use crate::http::not_bound::not_bound;
+use crate::refusal::not_bound;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, ConfigPlace, Diagnostic, Locator};
 use std::net::SocketAddr;

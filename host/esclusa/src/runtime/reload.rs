@@ -6,9 +6,9 @@
 
 use super::newest_reload::{ReloadAttempt, ReloadError};
 use super::{RunningRoute, Runtime};
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::wiring::{Resources, aws, store_schema};
-use crate::{configuration, dead_letters, plugins};
+use crate::{dead_letters, plugins};
 use esclusa_config::plan::{self, Plan};
 use esclusa_config::{Code, ConfigPlace, LoadedConfig};
 use esclusa_embedded::StoreSchema;
@@ -79,7 +79,7 @@ impl Runtime {
     async fn load(&self, routes: &[&plan::RouteSpec], of: &LoadedConfig) -> Result<Vec<LoadedPlugin>, Refusal> {
         let loaded = plugins::load_all(&self.sandbox, routes.iter().copied()).await;
         loaded.map_err(|refused| {
-            let problems = configuration::refusals(&of.plan, &of.locator, &refused).0;
+            let problems = refusal::refusals(&of.plan, &of.locator, &refused).0;
             let helps: BTreeSet<&str> = problems.iter().filter_map(|problem| problem.help.as_deref()).collect();
             let helps: String = helps.into_iter().map(|help| format!("; help: {help}")).collect();
             Refusal { message: describe(&refused) + &helps, problems }

@@ -6,9 +6,9 @@ use crate::admin::{self, RunningListener, StartingListener};
 use crate::cli::cannot_start::CannotStart;
 use crate::cli::router_file::{Phase, RouterFile};
 use crate::cli::{GlobalArgs, InvalidConfiguration, print};
-use crate::configuration;
 use crate::listener::{self, Listeners};
 use crate::plugins;
+use crate::refusal;
 use crate::runtime::{RunOptions, Runtime};
 use crate::threads::Threads;
 use crate::wiring::store_schema;
@@ -74,7 +74,7 @@ impl RunArgs {
         let options = RunOptions { until_idle: self.until_idle };
         let runtime = Runtime::start(loaded, store, sandbox, options)
             .await
-            .map_err(|refused| InvalidConfiguration(configuration::refusals(&plan, &locator, &refused)))?;
+            .map_err(|refused| InvalidConfiguration(refusal::refusals(&plan, &locator, &refused)))?;
         let listeners = Threads::of_listeners().context("cannot start the threads of listeners")?;
         let listeners = Listeners::start(&runtime, listeners).map_err(|why| CannotStart::listener(&locator, &why))?;
         // Before readiness says so: who has seen it finds the addresses.
