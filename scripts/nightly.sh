@@ -1,28 +1,38 @@
 #!/usr/bin/env bash
-# The long runs, which are not part of `make test`. Their output also goes to docs/nightly/DATE.txt; commit that file.
+# The long runs, which are not part of `make test`. Their output is added to docs/nightly/DATE.txt; commit that file.
 #
-#   scripts/nightly.sh [NAME...]     properties fleet group attacks kcl soak; without names: all of them, in about an hour on two cores
+#   scripts/nightly.sh [NAME...]     properties guards damage fleet kills group attacks kcl soak churn; without names: all of them, in some hours on two cores
 #
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
+#   guards       the mend of each row of the catalogue of failures switched off: its test fails (scripts/guards.sh)
+#   damage       200 flipped bits, one at a time, in each file of a store in turn: told, opened and salvaged; and 400 power failures
 #   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
 #   group        100,000 records of a topic with 12 partitions through three routers, two of which are killed and one is stopped past its session: ten
 #                runs into DynamoDB and ten into another topic, at other moments each; needs Java 17 and Maven
 #   attacks      scripts/hostile.sh
 #   kcl          a lease table handed over from KCL 2 and from KCL 3.5 to the router and back, over generations of splits and merges
-#   soak         orders and their totals for SOAK seconds (default 900), killed every few seconds: nothing is lost, and memory does not grow
+#   kills        a fleet as above, 60 kills in six runs
+#   soak         orders and their totals, ended by SIGKILL 300 times: nothing is lost, nothing counted twice, and memory does not grow
+#   churn        load for CHURN seconds (default 1,800) with 1,000 changes of configuration and plugins, plugins that misbehave, and a log file that is
+#                copied and truncated: memory, threads and files stay as they are, nothing is lost or read twice
 #
 # Exit code 1 if one of them failed. Needs the build (make build).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 esclusa=$PWD/target/release/esclusa
 [ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
-[ $# -gt 0 ] || set -- properties fleet group attacks kcl soak
+[ $# -gt 0 ] || set -- properties guards damage fleet kills group attacks kcl soak churn
 
 properties() {
   # The whole workspace, as in `make test`: with other features everything would be compiled again.
   PROPTEST_CASES=10240 cargo test --release --locked --workspace --lib --test delivery --test core 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
   return "${PIPESTATUS[0]}"
 }
+damage() {
+  ESCLUSA_FLIPS=200 cargo test --release --locked --workspace --test embedded -- damage:: salvage:: power:: 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
+  return "${PIPESTATUS[0]}"
+}
+guards() { scripts/guards.sh; }
 fleet() {
   scripts/python.sh
   for seed in 1 2 3; do
@@ -36,9 +46,19 @@ group() {
     scripts/servers.sh run target/venv/bin/python host/esclusa/tests/fleet/group.py "$esclusa" plugins $held 100000 10 "1$(date +%j)" || return 1
   done
 }
+kills() {
+  scripts/python.sh
+  for seed in 1 2 3 4 5 6; do
+    scripts/servers.sh run target/venv/bin/python host/esclusa/tests/fleet/fleet.py "$esclusa" plugins 100000 "$seed$(date +%j)" 10 || return 1
+  done
+}
 attacks() { scripts/hostile.sh; }
 kcl() { scripts/nightly/kcl/kcl.sh "$esclusa" plugins; }
-soak() { python3 scripts/nightly/soak.py "$esclusa" plugins "${SOAK:-900}"; }
+soak() { python3 scripts/nightly/soak.py "$esclusa" plugins 300; }
+churn() {
+  scripts/guests.sh
+  python3 scripts/nightly/churn.py "$esclusa" plugins target/guests "${CHURN:-1800}" 1000
+}
 
 failed=0
 report() {
@@ -50,5 +70,5 @@ report() {
   return $failed
 }
 mkdir -p docs/nightly
-report "$@" | tee "docs/nightly/$(date -u +%F).txt"
+report "$@" | tee -a "docs/nightly/$(date -u +%F).txt"
 exit "${PIPESTATUS[0]}"

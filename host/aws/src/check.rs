@@ -152,14 +152,19 @@ impl ConnectionCheck<'_> {
     {
         let ConnectionCheck { resource, region, setting, action } = self;
         let status = error.raw_response().map(|raw| raw.status().as_u16().to_string()).unwrap_or_default();
-        let code = match error {
-            SdkError::ServiceError(service) => service.err().code().unwrap_or(&status),
-            _ => "",
+        let (code, message) = match error {
+            SdkError::ServiceError(service) => {
+                (service.err().code().unwrap_or(&status), service.err().message().unwrap_or_default())
+            }
+            _ => ("", ""),
         };
-        match Remedy::of(code) {
+        match Remedy::of(code, message) {
             Some(Remedy::Create) => format!("{resource} does not exist in {region}: create it, or correct {setting}"),
             Some(Remedy::Credentials) => format!(
                 "{resource} in {region}: the credentials are not valid ({code}): check the profile or AWS_ACCESS_KEY_ID"
+            ),
+            Some(Remedy::Clock) => format!(
+                "{resource} in {region}: the clock of this machine is wrong ({code}): set it, by NTP for example"
             ),
             Some(Remedy::Allow) => {
                 format!("{resource} in {region}: no permission: allow {action}, see `esclusa iam-policy`")

@@ -128,6 +128,11 @@ impl ShardList for DynamoStream {
         &self.name
     }
 
+    /// The table: it gets another stream if its stream is switched off and on, and its leases stay.
+    fn identity(&self) -> &str {
+        self.arn.split("/stream/").next().unwrap_or(&self.arn)
+    }
+
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         Box::pin(self.list_all())
     }

@@ -24,7 +24,7 @@ use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Sink};
+use esclusa_flow::engine::{self, Commit, CommitError, Committed, KeptAnswer, PendingMessages, Progress, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::{Outbox, SendObserver};
 use esclusa_flow::reads::Reads;
@@ -68,16 +68,18 @@ impl AwsEngine {
         }
     }
 
-    async fn carry_out(&self, commit: Commit) -> Result<Committed, CommitError> {
+    async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
         let several = several(&commit);
+        let answers = if self.dedup.is_some() { std::mem::take(&mut commit.answers) } else { Vec::new() };
+        let (done, given_up) = answers.into_iter().partition(|answer| answer.done.is_some());
         let CommitParts { writes, objects, rest } = CommitParts::of(commit, &self.tables, &self.stores);
         let writes = self.tables.plan(writes).await?;
         self.stores.check(&objects)?;
-        let fence = self.fence(&rest.commit, &writes).await?;
+        let fence = self.fence(&rest.commit, &writes, done).await?;
         self.tables.check(&writes, &fence, several)?;
         // Writes to DynamoDB, S3 and outputs cannot be undone. If the local tables refuse their part of a batch as too
         // large, the batch is halved and called again, and each half would write there once more.
-        if !(writes.is_empty() && objects.is_empty() && self.progress_store.is_none()) {
+        if !(writes.is_empty() && fence.is_empty() && objects.is_empty() && self.progress_store.is_none()) {
             rest.check_with(&*self.local).await?;
         }
         // Objects first: putting one again overwrites it, so a crash after this costs nothing but the request.
@@ -90,8 +92,18 @@ impl AwsEngine {
         } else {
             self.exactly_once(writes, &fence, rest, several).await?
         };
+        self.keep(given_up).await?;
         committed.skipped.sort_unstable();
         Ok(committed)
+    }
+
+    /// Keeps the answers to requests that were given up. They belong to no effects, so they need no transaction.
+    async fn keep(&self, answers: Vec<KeptAnswer>) -> Result<(), Fault> {
+        let (Some(dedup), false) = (&self.dedup, answers.is_empty()) else { return Ok(()) };
+        for answer in dedup.answers(&answers).await? {
+            dedup.keep(answer).await?;
+        }
+        Ok(())
     }
 
     async fn at_least_once(
@@ -174,9 +186,21 @@ impl AwsEngine {
         self.kept.lock()
     }
 
-    /// The fence that makes the writes happen once. Empty if there are no writes, or if the route is at-least-once.
-    async fn fence(&self, commit: &Commit, writes: &[ItemWrite]) -> Result<Fence, Fault> {
-        let (Some(dedup), false) = (&self.dedup, writes.is_empty()) else { return Ok(Fence::default()) };
+    /// The fence that makes the writes happen once. Empty if there are no writes and no answers, or if the route is
+    /// at-least-once.
+    async fn fence(
+        &self,
+        commit: &Commit,
+        writes: &[ItemWrite],
+        answers: Vec<KeptAnswer>,
+    ) -> Result<Fence, CommitError> {
+        let Some(dedup) = &self.dedup else { return Ok(Fence::default()) };
+        if !answers.is_empty() {
+            return self.answered(dedup, answers).await;
+        }
+        if writes.is_empty() {
+            return Ok(Fence::default());
+        }
         let progress = match &self.progress_store {
             // Without progress the lane does not matter: a dead letter may be redriven by a process that does not have
             // its shard.
@@ -186,9 +210,21 @@ impl AwsEngine {
             _ => None,
         };
         if progress.is_some() || commit.dedup.is_empty() {
-            return Ok(Fence { progress, dedup: Vec::new() });
+            return Ok(Fence { progress, ..Fence::default() });
         }
-        Ok(Fence { progress: None, dedup: dedup.records(&commit.route, &commit.dedup).await? })
+        Ok(Fence { dedup: dedup.records(&commit.route, &commit.dedup).await?, ..Fence::default() })
+    }
+
+    /// The fence of requests whose answers are kept. A request has no dedup record beside its answer: a repeated one is another
+    /// event.
+    async fn answered(&self, dedup: &DedupTable, answers: Vec<KeptAnswer>) -> Result<Fence, CommitError> {
+        if answers.iter().any(|answer| answer.value.len() > ANSWER) {
+            return Err(CommitError::TooLarge);
+        }
+        let events: Vec<usize> = answers.iter().filter_map(|answer| answer.done).collect();
+        let puts = dedup.answers(&answers).await?;
+        let client = Some(dedup.client().clone());
+        Ok(Fence { progress: None, dedup: events.into_iter().zip(puts).collect(), client })
     }
 
     /// Records the bounds of the batch before an object whose content depends on them.
@@ -298,6 +334,9 @@ pub struct EngineSettings {
     pub dedup_table: Option<String>,
 }
 
+/// Most bytes of an answer that is kept: an item in DynamoDB has at most 400 KiB, its key and the head of the answer among them.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>, November 2026.
+const ANSWER: usize = 400_000;
 /// Waits between tries.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
 

@@ -29,8 +29,13 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// Codes of credentials that are out of date: they may be renewed, so trying again may work (reliability X1).
-const STALE: &[&str] =
-    &["ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed", "TokenRefreshRequired"];
+const STALE: &[&str] = &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
+
+/// Codes of a request whose time the service does not accept: the clock of this machine is wrong, or was (reliability X2). The SDK
+/// goes by the service's clock once it has seen one answer, so trying again may work.
+const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
+/// The same in words, of services that say it with the code of a wrong signature: the beginnings of their messages.
+const SKEWED_SIGNATURE: &[&str] = &["Signature expired", "Signature not yet current"];
 
 /// Codes of credentials that the service does not know.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>, 2026-11.
@@ -70,15 +75,20 @@ pub(crate) enum Remedy {
     Create,
     /// Use credentials that are valid.
     Credentials,
+    /// Set the clock.
+    Clock,
     /// Allow the action.
     Allow,
 }
 
 impl Remedy {
-    /// The remedy for an error with this code; `None` if there is none.
-    pub(crate) fn of(code: &str) -> Option<Self> {
+    /// The remedy for an error with this code and message; `None` if there is none.
+    pub(crate) fn of(code: &str, message: &str) -> Option<Self> {
+        let of_signature = || SKEWED_SIGNATURE.iter().any(|begin| message.starts_with(begin));
         if MISSING.contains(&code) {
             Some(Remedy::Create)
+        } else if SKEWED.contains(&code) || (CREDENTIALS.contains(&code) && of_signature()) {
+            Some(Remedy::Clock)
         } else if CREDENTIALS.contains(&code) || STALE.contains(&code) {
             Some(Remedy::Credentials)
         } else if DENIED.contains(&code) {
@@ -93,6 +103,7 @@ impl Remedy {
         match self {
             Remedy::Create => ": create it, or correct its name in routes.toml",
             Remedy::Credentials => ": check the profile or AWS_ACCESS_KEY_ID",
+            Remedy::Clock => ": set the clock of this machine, by NTP for example",
             Remedy::Allow => ": allow it, see `esclusa iam-policy`",
         }
     }
@@ -107,12 +118,13 @@ where
         SdkError::ServiceError(service) => {
             let (code, message) =
                 (service.err().code().unwrap_or("unknown"), service.err().message().unwrap_or_default());
-            let remedy = Remedy::of(code).map_or("", Remedy::words);
-            let reason = format!("{doing}: {}: {}{remedy}", brief(code), brief(message));
+            let remedy = Remedy::of(code, message);
+            let words = remedy.map_or("", Remedy::words);
+            let reason = format!("{doing}: {}: {}{words}", brief(code), brief(message));
             let status = service.raw().status().as_u16();
             if THROTTLED.contains(&code) || status == 429 {
                 Fault::Throttled { reason, after: Duration::from_millis(100) }
-            } else if status >= 500 || STALE.contains(&code) {
+            } else if status >= 500 || STALE.contains(&code) || remedy == Some(Remedy::Clock) {
                 Fault::Transient(reason)
             } else {
                 Fault::Permanent(reason)

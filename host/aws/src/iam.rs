@@ -43,6 +43,16 @@ pub enum Use {
         /// Name or ARN.
         table: String,
     },
+    /// Keeps answers to requests in the table of dedup records.
+    Answers {
+        /// Name or ARN.
+        table: String,
+    },
+    /// Keeps positions of lanes in the table of dedup records.
+    Positions {
+        /// Name or ARN.
+        table: String,
+    },
     /// Puts objects.
     ObjectsWrite {
         /// Bucket.
@@ -102,6 +112,14 @@ fn grant<const N: usize>(sid: &'static str, actions: [&'static str; N], resource
     Grant { sid, actions: actions.into(), resources }
 }
 
+/// The grants for one kind of item in the table of dedup records.
+fn dedup_table<const N: usize>(sid: &'static str, table: &str, items: [&'static str; N]) -> Vec<Grant> {
+    // The first process that needs the table makes it.
+    let make =
+        ["dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:UpdateTimeToLive", "dynamodb:DescribeTimeToLive"];
+    vec![Grant { sid, actions: [&make[..], &items].concat(), resources: vec![arn("dynamodb", "table/", table)] }]
+}
+
 /// The grants that one use needs.
 fn grants(used: &Use) -> Vec<Grant> {
     match used {
@@ -131,6 +149,7 @@ fn grants(used: &Use) -> Vec<Grant> {
                 "dynamodb:PutItem",
                 "dynamodb:UpdateItem",
                 "dynamodb:DeleteItem",
+                "dynamodb:ConditionCheckItem",
             ];
             vec![grant("Leases", actions, vec![arn("dynamodb", "table/", table)])]
         }
@@ -153,15 +172,14 @@ fn grants(used: &Use) -> Vec<Grant> {
             ]
         }
         Use::Table { name, indexes } => tables(name, indexes),
-        Use::Dedup { table } => {
-            let actions = [
-                "dynamodb:CreateTable",
-                "dynamodb:DescribeTable",
-                "dynamodb:UpdateTimeToLive",
-                "dynamodb:DescribeTimeToLive",
-                "dynamodb:PutItem",
-            ];
-            vec![grant("DedupRecords", actions, vec![arn("dynamodb", "table/", table)])]
+        Use::Dedup { table } => dedup_table("DedupRecords", table, ["dynamodb:PutItem", "dynamodb:ConditionCheckItem"]),
+        Use::Answers { table } => {
+            let actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"];
+            dedup_table("KeptAnswers", table, actions)
+        }
+        Use::Positions { table } => {
+            let actions = ["dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"];
+            dedup_table("LanePositions", table, actions)
         }
         Use::ObjectsWrite { bucket, prefix } => {
             objects("ObjectsWrite", ["s3:PutObject", "s3:AbortMultipartUpload"], bucket, prefix)

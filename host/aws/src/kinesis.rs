@@ -60,12 +60,13 @@ pub async fn open(
     let doing = format!("read {}", stream.name);
     let summary = stream.describe(&client).await.map_err(|error| fault::of(&doing, &error))?;
     let arn = summary.stream_description_summary().map(|summary| summary.stream_arn().to_owned());
-    let consumer = match (&settings.fan_out, arn) {
-        (Some(name), Some(arn)) => Some(fan_out::consumer(&client, &arn, name).await?),
+    let consumer = match (&settings.fan_out, &arn) {
+        (Some(name), Some(arn)) => Some(fan_out::consumer(&client, arn, name).await?),
         (Some(_), None) => return Err(Fault::Permanent(format!("{doing}: the service does not tell its ARN"))),
         (None, _) => None,
     };
-    let stream = KinesisStream { client, reads: Client::from_conf(once), stream, consumer };
+    let identity = arn.unwrap_or_else(|| settings.stream.clone());
+    let stream = KinesisStream { client, reads: Client::from_conf(once), stream, identity, consumer };
     shards::open(clients, Arc::new(stream), settings.start, &settings.sharing, reader).await
 }
 
@@ -133,6 +134,8 @@ struct KinesisStream {
     /// Without retries of its own: they would use up the shard's limit (reliability K13).
     reads: Client,
     stream: StreamName,
+    /// ARN of the stream.
+    identity: String,
     /// ARN of the consumer that records are pushed to.
     consumer: Option<String>,
 }
@@ -180,6 +183,10 @@ fn shard(shard: &aws_sdk_kinesis::types::Shard) -> Shard {
 impl ShardList for KinesisStream {
     fn name(&self) -> &str {
         &self.stream.name
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {

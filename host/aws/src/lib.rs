@@ -9,6 +9,7 @@ pub mod dynamodb_stream;
 pub mod engine;
 mod fault;
 pub mod iam;
+pub mod kept_answers;
 pub mod kinesis;
 pub mod lease;
 mod lineage;

@@ -30,6 +30,9 @@ pub(crate) trait ShardList: Send + Sync {
     /// The stream for people: kind and name.
     fn name(&self) -> &str;
 
+    /// The stream for machines: the same text in every process that reads it, and another one for every other stream.
+    fn identity(&self) -> &str;
+
     /// All shards that can be read at present.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>>;
 }

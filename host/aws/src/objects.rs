@@ -10,13 +10,19 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
+use esclusa_flow::bounds::PATH_BYTES;
 use esclusa_flow::effect::PutObject;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::object_path;
 use esclusa_flow::settings::ServiceLocation;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 /// Largest object that is put with one request; larger ones go in parts.
@@ -49,6 +55,8 @@ pub(crate) struct S3Stores {
 
 /// An object on its way.
 struct Upload<'a> {
+    /// Index of its action in the commit.
+    index: usize,
     client: &'a Client,
     bucket: &'a str,
     key: String,
@@ -82,8 +90,10 @@ impl S3Stores {
     pub(crate) fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
         let wrong = |(index, object): &(usize, PutObject)| {
             let prefix = self.stores.get(&object.store).map_or("", |(store, _)| store.prefix.as_str());
-            let why = check_path(prefix, &object.path).err()?;
-            Some((*index, format!("object path {:?} of store {:?}: {why}", object.path, object.store)))
+            // In this order: the text of the second has the path, which is short then.
+            let fits =
+                || check_path(prefix, &object.path).map_err(|why| format!("object path {:?}: {why}", object.path));
+            Some((*index, object_path::check_object(object).and_then(|()| fits()).err()?))
         };
         let refused: Vec<_> = objects.iter().filter_map(wrong).collect();
         if refused.is_empty() { Ok(()) } else { Err(CommitError::Refused(refused)) }
@@ -92,26 +102,27 @@ impl S3Stores {
     /// Puts objects. Of two with one path the last one stays.
     ///
     /// # Errors
-    /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be written;
-    /// putting them again overwrites them.
-    pub(crate) async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
-        let mut last: BTreeMap<(&str, &str), &PutObject> = BTreeMap::new();
-        for (_, object) in objects {
-            last.insert((&object.store, &object.path), object);
+    /// [`CommitError::Refused`] with an object that the service never takes. A [`Fault`] otherwise, a missing permission
+    /// included: nothing is given up (reliability E7). Some objects may be written; putting them again overwrites them.
+    pub(crate) async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
+        let mut last: BTreeMap<(&str, &str), (usize, &PutObject)> = BTreeMap::new();
+        for (index, object) in objects {
+            last.insert((&object.store, &object.path), (*index, object));
         }
-        let put = |object| -> BoxFuture<'_, Result<(), Fault>> { Box::pin(self.put_one(object)) };
+        let put = |(index, object)| -> BoxFuture<'_, Result<(), CommitError>> { Box::pin(self.put_one(index, object)) };
         let puts: Vec<_> = last.into_values().map(put).collect();
         stream::iter(puts).buffer_unordered(IN_FLIGHT).collect::<Vec<_>>().await.into_iter().collect()
     }
 
-    async fn put_one(&self, object: &PutObject) -> Result<(), Fault> {
+    async fn put_one(&self, index: usize, object: &PutObject) -> Result<(), CommitError> {
         let (store, client) = self
             .stores
             .get(&object.store)
             .ok_or_else(|| Fault::Bug(format!("store {:?} is not in S3", object.store)))?;
         let key = format!("{}{}", store.prefix, object.path);
         let doing = format!("put s3://{}/{key}", store.bucket);
-        let upload = Upload { client, bucket: &store.bucket, key, content_type: &object.content_type, doing };
+        let content_type = &object.content_type;
+        let upload = Upload { index, client, bucket: &store.bucket, key, content_type, doing };
         if object.bytes.len() <= SINGLE {
             upload.single(&object.bytes).await
         } else {
@@ -121,7 +132,7 @@ impl S3Stores {
 }
 
 impl Upload<'_> {
-    async fn single(&self, bytes: &[u8]) -> Result<(), Fault> {
+    async fn single(&self, bytes: &[u8]) -> Result<(), CommitError> {
         let mut budget = RetryBudget::for_write();
         let body = aws_sdk_s3::primitives::SdkBody::from(bytes);
         loop {
@@ -129,37 +140,53 @@ impl Upload<'_> {
             let request = self.client.put_object().bucket(self.bucket).key(&self.key).content_type(self.content_type);
             match request.body(body).send().await {
                 Ok(_) => return Ok(()),
-                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(self.judge(&error)?).await?,
             }
         }
     }
+
+    /// The fault of a failed request.
+    ///
+    /// # Errors
+    /// See [`judge`].
+    fn judge<E: ProvideErrorMetadata + Error + 'static>(
+        &self,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Result<Fault, CommitError> {
+        judge(self.index, fault::of(&self.doing, error), error.code())
+    }
 }
 
-/// Longest key of an object, bytes.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>, November 2026.
-const KEY_LIMIT: usize = 1024;
+/// The fault of a request with this code.
+///
+/// # Errors
+/// [`CommitError::Refused`] if the object of this action is to blame.
+fn judge(action: usize, fault: Fault, code: Option<&str>) -> Result<Fault, CommitError> {
+    match code {
+        Some(code) if UNFIT.contains(&code) => Err(CommitError::Refused(vec![(action, fault.to_string())])),
+        _ => Ok(fault),
+    }
+}
 
-/// Refuses a path that can never work. The same rules as for directories, so that a route can change from one to the
-/// other.
+/// Codes of objects that this service never takes, from S3 itself and from servers that keep objects as files.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>, <https://github.com/minio/minio> (cmd/api-errors.go), November 2026.
+const UNFIT: &[&str] = &[
+    "KeyTooLongError",
+    "EntityTooLarge",
+    "InvalidURI",
+    "XMinioInvalidObjectName",
+    "XMinioObjectExistsAsDirectory",
+    "XMinioParentIsObject",
+];
+
+/// Refuses a path that can never work with the prefix of its store.
 ///
 /// # Errors
 /// Why.
-fn check_path(prefix: &str, path: &str) -> Result<(), &'static str> {
-    if path.is_empty() {
-        return Err("it is empty");
-    }
-    if prefix.len().saturating_add(path.len()) > KEY_LIMIT {
-        return Err("with the prefix of its store it is longer than 1024 bytes");
-    }
-    if path.chars().any(char::is_control) || path.contains('\\') {
-        return Err("control characters and backslashes are not allowed");
-    }
-    for segment in path.split('/') {
-        match segment {
-            "" => return Err("it has an empty segment: it is relative, and / stands between names only"),
-            "." | ".." => return Err("it has a segment \".\" or \"..\""),
-            _ => {}
-        }
+fn check_path(prefix: &str, path: &str) -> Result<(), String> {
+    object_path::check(path)?;
+    if prefix.len().saturating_add(path.len()) > PATH_BYTES {
+        return Err(format!("with the prefix of its store it is longer than {PATH_BYTES} bytes"));
     }
     Ok(())
 }
@@ -176,5 +203,17 @@ mod tests {
         }
         assert!(check_path(&"p".repeat(1000), &"x".repeat(24)).is_ok());
         assert!(check_path(&"p".repeat(1000), &"x".repeat(25)).is_err());
+    }
+
+    #[test]
+    fn an_object_that_is_never_taken_is_refused_and_a_missing_permission_waits() {
+        let fault = || Fault::Permanent("put s3://lake/a".to_owned());
+        for code in ["KeyTooLongError", "XMinioInvalidObjectName"] {
+            let expected = Err(CommitError::Refused(vec![(3, "put s3://lake/a".to_owned())]));
+            assert_eq!(judge(3, fault(), Some(code)), expected, "{code}");
+        }
+        for code in [Some("AccessDenied"), Some("NoSuchBucket"), None] {
+            assert_eq!(judge(3, fault(), code), Ok(fault()), "{code:?}");
+        }
     }
 }

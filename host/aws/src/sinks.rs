@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::hops;
 use std::error::Error;
 use std::time::Duration;
 
@@ -77,6 +78,19 @@ fn text(message: &OutboxMessage) -> Result<&str, Fault> {
 /// The value of an attribute that is not empty.
 fn attribute<'a>(message: &'a OutboxMessage, name: &str) -> Option<&'a str> {
     message.send.attributes.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+}
+
+/// Most attributes of a message: a queue takes no more, and a topic's message with more does not reach its queues.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>, 2026-11.
+const ATTRIBUTES: usize = 10;
+
+/// The attributes that go along with a message, without `but`. The count of its hops stays behind if there is no room for it: the message
+/// matters more.
+fn attributes<'a>(message: &'a OutboxMessage, but: Option<&str>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let given = message.send.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all: Vec<_> = given.filter(|(name, value)| Some(*name) != but && !value.is_empty()).collect();
+    let full = all.len() > ATTRIBUTES;
+    all.into_iter().filter(move |(name, _)| !full || *name != hops::ATTRIBUTE)
 }
 
 /// Bytes of a message as the services count them: payload, attributes and their types.

@@ -9,6 +9,7 @@ mod conflict;
 mod declared;
 mod kafka;
 mod listener;
+mod loops;
 mod output;
 mod route;
 mod sections;
@@ -16,7 +17,7 @@ mod source;
 mod store;
 
 use crate::codes::Code;
-use crate::plan::{Plan, RouteSpec, ServiceLocation, Source};
+use crate::plan::{AdminListener, Plan, RouteSpec, ServiceLocation, Source};
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, root};
 use crate::syntax::section_reader::{self, SectionReader};
@@ -34,6 +35,8 @@ struct Declarations {
     outputs: Declared<crate::plan::Output>,
     /// The location that `[aws]` gives: of lease tables, and of every resource that names no other.
     home: ServiceLocation,
+    /// `[admin]`, which serves `/ingest`.
+    admin: Option<AdminListener>,
 }
 
 /// The plan of a file, whose paths are relative to `base`. `None`: the file has another version, whose keys this
@@ -47,7 +50,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     let reader = SectionReader::open(findings, &root::SECTION, 0..0, table, &[]);
     let paths = PathResolver::new(base);
     let admin = sections::admin(&reader);
-    let engine = sections::engine(&reader, &paths);
+    let (engine, limits) = sections::engine(&reader, &paths);
     let aws = aws_resource::section(&reader);
     let mut world = Declarations {
         listeners: listener::listeners(&reader, &paths),
@@ -56,21 +59,24 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
         objects: store::objects(&reader, &paths, &aws.place),
         outputs: output::outputs(&reader, &paths, &aws.place),
         home: aws.place.clone(),
+        admin,
     };
     conflict::streams(&mut world, findings);
     conflict::queues(&world, findings);
     conflict::files(&world, findings);
     conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
-    conflict::ingest(&world, reader.entry(&root::ADMIN).is_some().then_some(admin.as_ref()).flatten(), findings);
+    conflict::ingest(&world, reader.entry(&root::ADMIN).and(world.admin.as_ref()), findings);
     listener::endpoints_of_listeners(&world, findings);
     // Routes come after the conflicts: these fill in the partitions and the retention that streams share.
-    let routes = route::routes(&reader, &world, &paths);
+    let (routes, places) = route::routes(&reader, &world, &paths);
     listener::kept_answers(&world, &routes, findings);
     warn_unused(&world, &routes, findings);
+    loops::loops(&world, &routes, &places, findings);
     Some(Plan {
-        admin,
+        admin: world.admin,
         engine,
+        limits,
         aws,
         listeners: world.listeners.into_values().collect(),
         sources: world.sources.into_values().map(|(name, source)| (name.into(), source)).collect(),
@@ -164,6 +170,11 @@ fn normalise(path: &Path) -> PathBuf {
         }
     }
     if tidied.as_os_str().is_empty() { PathBuf::from(".") } else { tidied }
+}
+
+/// The path from the root of the file system, so that a relative and an absolute spelling are equal.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

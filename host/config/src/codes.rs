@@ -170,6 +170,8 @@ codes! {
     ROUTE_NO_RECEIVER = "route::no_receiver";
     /// Dead letters would come back to the route as events.
     ROUTE_FEEDS_ITSELF = "route::feeds_itself";
+    /// Events may come back to a route that caused them (warning).
+    ROUTE_LOOP = "route::loop";
     /// A text that is no SHA-256 digest.
     ROUTE_BAD_DIGEST = "route::bad_digest";
     /// Exactly-once is asked of an output that cannot give it.
@@ -206,6 +208,10 @@ codes! {
     PLUGIN_INIT_FAILED = "plugin::init_failed";
     /// The plugin needs order, and the source has none.
     PLUGIN_NEEDS_ORDER = "plugin::needs_order";
+    /// Different values can give the same key.
+    PLUGIN_SHARED_KEY = "plugin::shared_key";
+    /// A text can add fields to a message that is JSON.
+    PLUGIN_OPEN_JSON = "plugin::open_json";
 }
 
 /// The meaning of a code, why it is an error and how to mend it, with an example; `None`: unknown code.

@@ -7,8 +7,9 @@ use crate::plan::{
     KafkaConnection, KeyPlace, KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation,
     ShardCoordination, SignatureScheme, SnsReceiver, Source, Start, TableSchema, TableSpec,
 };
-use crate::syntax::toml_tree::{MASK, masked};
+use crate::syntax::toml_tree::masked;
 use crate::syntax::units::{show_duration, show_size};
+use esclusa_flow::secrets::MASK;
 use serde_json::{Map, Value, json};
 
 /// The configuration in effect, as pretty-printed JSON; ends with a newline.
@@ -19,7 +20,12 @@ pub fn effective(loaded: &LoadedConfig) -> String {
     let value = json!({
         "version": 1,
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
-        "engine": { "path": plan.engine.display().to_string() },
+        "engine": {
+            "path": plan.engine.display().to_string(),
+            "max_bytes": size(plan.limits.bytes as usize),
+            "max_dead_letters": plan.limits.dead_letters,
+            "max_dead_letter_bytes": size(plan.limits.dead_letter_bytes as usize),
+        },
         "aws": aws_section(&plan.aws),
         "listener": by_name(plan.listeners.iter().map(|(name, value)| (name.as_str(), listener(value)))),
         "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),
@@ -223,6 +229,8 @@ fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
         "max_retry_attempts": route.policy.max_retry_attempts.map_or(json!(-1), |max| json!(max)),
         "max_record_age": route.policy.max_record_age.map_or(json!(-1), |max| json!(show_duration(max))),
         "bisect_batch_on_function_error": route.policy.bisect,
+        "breaker": show_duration(route.breaker),
+        "max_hops": route.max_hops,
         "retry_backoff": { "base": show_duration(route.policy.backoff.base), "max": show_duration(route.policy.backoff.max) },
         "on_failure": route.on_failure,
         "delivery": match route.delivery {

@@ -3,13 +3,10 @@
 //! A schema marks a text that is the name of a table, object store or output with `"format": "esclusa-table"`,
 //! `"esclusa-objects"` (written), `"esclusa-read-objects"` (read) or `"esclusa-output"`, and a plugin that relies on order with `"x-esclusa-ordered": true` at its
 //! root. The configuration is not validated here: it has been found valid by the schema before.
-//!
-//! Configuration and schema come from others. So each part of the configuration meets each part of the schema once at most,
-//! even if the schema refers to itself.
 
+use crate::marked_texts;
 use esclusa_flow::grants::Grants;
 use serde_json::Value;
-use std::collections::HashSet;
 
 /// A name in a plugin's configuration that its route does not grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,86 +22,27 @@ pub struct Ungranted {
 /// Every name in `config` that `schema` marks as one and `grants` does not have, in the order of the configuration.
 #[must_use]
 pub fn ungranted(schema: &Value, config: &Value, grants: &Grants) -> Vec<Ungranted> {
-    let mut search = Search { root: schema, grants, found: Vec::new() };
-    search.visit(&[schema], config, "");
-    search.found
+    let mut found = Vec::new();
+    marked_texts::each(schema, config, &mut |format, name, pointer| {
+        let (grant, granted) = match format {
+            "esclusa-table" => ("tables", &grants.tables),
+            "esclusa-objects" => ("objects", &grants.objects),
+            "esclusa-read-objects" => ("read_objects", &grants.read_objects),
+            "esclusa-output" => ("outputs", &grants.outputs),
+            _ => return,
+        };
+        let missing = Ungranted { pointer: pointer.to_owned(), name: name.to_owned(), grant };
+        if !granted.contains(name) && !found.contains(&missing) {
+            found.push(missing);
+        }
+    });
+    found
 }
 
 /// True if the plugin's schema says that it relies on events in order.
 #[must_use]
 pub fn needs_order(schema: &Value) -> bool {
     schema.get("x-esclusa-ordered") == Some(&Value::Bool(true))
-}
-
-struct Search<'a> {
-    root: &'a Value,
-    grants: &'a Grants,
-    found: Vec<Ungranted>,
-}
-
-impl<'a> Search<'a> {
-    /// Visits a part of the configuration to which all these schemas apply.
-    fn visit(&mut self, schemas: &[&'a Value], config: &Value, pointer: &str) {
-        let schemas = self.applying(schemas);
-        match config {
-            Value::String(name) => schemas.iter().for_each(|schema| self.name(schema, name, pointer)),
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    let step = name.replace('~', "~0").replace('/', "~1");
-                    self.visit(&fields_named(&schemas, name), value, &format!("{pointer}/{step}"));
-                }
-            }
-            Value::Array(values) => {
-                let inner: Vec<&Value> = schemas.iter().filter_map(|schema| schema.get("items")).collect();
-                for (at, value) in values.iter().enumerate() {
-                    self.visit(&inner, value, &format!("{pointer}/{at}"));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// These schemas and those that they include by `allOf`, `anyOf`, `oneOf` and `$ref`, each once.
-    fn applying(&self, schemas: &[&'a Value]) -> Vec<&'a Value> {
-        let (mut seen, mut found) = (HashSet::new(), Vec::new());
-        let mut rest: Vec<&Value> = schemas.iter().rev().copied().collect();
-        while let Some(schema) = rest.pop() {
-            // By address: two references to one schema lead to the same value.
-            if !seen.insert(std::ptr::from_ref(schema)) {
-                continue;
-            }
-            found.push(schema);
-            let of = |key| schema.get(key).and_then(Value::as_array).into_iter().flatten();
-            let mut next: Vec<&Value> = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(of).collect();
-            let reference = schema.get("$ref").and_then(|at| at.as_str()?.strip_prefix('#'));
-            next.extend(reference.and_then(|at| self.root.pointer(at)));
-            rest.extend(next.into_iter().rev());
-        }
-        found
-    }
-
-    fn name(&mut self, schema: &Value, name: &str, pointer: &str) {
-        let (grant, granted) = match schema.get("format").and_then(Value::as_str) {
-            Some("esclusa-table") => ("tables", &self.grants.tables),
-            Some("esclusa-objects") => ("objects", &self.grants.objects),
-            Some("esclusa-read-objects") => ("read_objects", &self.grants.read_objects),
-            Some("esclusa-output") => ("outputs", &self.grants.outputs),
-            _ => return,
-        };
-        let missing = Ungranted { pointer: pointer.to_owned(), name: name.to_owned(), grant };
-        if !granted.contains(name) && !self.found.contains(&missing) {
-            self.found.push(missing);
-        }
-    }
-}
-
-/// The schemas of a field.
-fn fields_named<'a>(schemas: &[&'a Value], name: &str) -> Vec<&'a Value> {
-    let of = |schema: &&'a Value| {
-        let known = schema.get("properties").and_then(|properties| properties.get(name));
-        known.or_else(|| schema.get("additionalProperties"))
-    };
-    schemas.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 //! same form, and [`granted_names`] compares the names in their configurations with the grants of their routes.
 
 pub mod codes;
+pub mod doubtful_templates;
 pub mod granted_names;
+pub mod named_file;
 pub mod plan;
 pub mod report;
 
@@ -14,6 +16,7 @@ mod check;
 mod effective;
 mod load;
 mod locator;
+mod marked_texts;
 mod nearest;
 mod reference;
 mod schema;

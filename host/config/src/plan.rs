@@ -31,6 +31,8 @@ pub struct Plan {
     pub admin: Option<AdminListener>,
     /// The embedded engine's directory.
     pub engine: PathBuf,
+    /// How much the embedded engine may hold.
+    pub limits: EngineLimits,
     /// `[aws]`: the defaults of everything on AWS.
     pub aws: AwsDefaults,
     /// Listeners of sources of kind http by name.
@@ -52,6 +54,17 @@ pub struct Plan {
 pub struct AdminListener {
     /// The address to listen on; port 0: any free one.
     pub listen: SocketAddr,
+}
+
+/// The limits of `[engine]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Bytes of the store beyond which it takes nothing from outside.
+    pub bytes: u64,
+    /// Dead letters of all routes.
+    pub dead_letters: u64,
+    /// Bytes of all dead letters.
+    pub dead_letter_bytes: u64,
 }
 
 /// `[aws]`; without that section, its defaults.

@@ -7,6 +7,7 @@
 pub mod event;
 pub mod event_template;
 pub mod filter;
+pub mod hidden_text;
 pub mod item;
 pub mod json;
 pub mod step_budget;

@@ -62,6 +62,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
             lane: Arc::clone(&name),
             handler: esclusa_flow::dead_letter::Handler::default(),
             actions: actions.collect(),
+            hops: Vec::new(),
             outbox: Vec::new().into(),
             dead: Vec::new(),
             progress: Progress::Position {

@@ -150,6 +150,7 @@ impl Store {
     /// # Errors
     /// A [`Fault`]; nothing is appended then.
     pub async fn append(&self, stream: &str, records: &[NewRecord]) -> Result<Vec<String>, Fault> {
+        self.take_from_outside()?;
         let catalog = self.shared().catalog();
         let log =
             catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;
@@ -165,6 +166,7 @@ impl Store {
     /// # Errors
     /// A [`Fault`]; nothing is put in then.
     pub async fn enqueue(&self, queue: &str, messages: &[NewRecord]) -> Result<Vec<String>, Fault> {
+        self.take_from_outside()?;
         let catalog = self.shared().catalog();
         let queue =
             catalog.queues.get(queue).ok_or_else(|| Fault::Permanent(format!("there is no queue {queue:?}")))?;

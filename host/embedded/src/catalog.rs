@@ -3,12 +3,13 @@
 //! A number is given to a name once and never to another one, so names of different kinds cannot collide.
 
 mod apply;
+pub(crate) mod names;
 
 pub(crate) use apply::{apply, drop_entries};
 
 use crate::dead_letters::DeadCounts;
 use crate::queues::QueuesByName;
-use crate::schema::OutputTarget;
+use crate::schema::{OutputTarget, StoreLimits};
 use crate::streams::Log;
 use crate::tables::TablesByName;
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +33,8 @@ pub(crate) struct Catalog {
     pub objects: BTreeMap<String, PathBuf>,
     /// Outputs.
     pub outputs: BTreeMap<String, OutputTarget>,
+    /// How much the store may hold.
+    pub limits: StoreLimits,
 }
 
 /// The catalog at present, as tasks and the writer share it.

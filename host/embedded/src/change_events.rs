@@ -28,12 +28,14 @@ pub(crate) struct ChangeEvent {
     timestamp: u64,
     key: String,
     json: String,
+    hops: u32,
 }
 
 impl ChangeEvent {
     /// As a record that can be pushed.
     pub(crate) fn as_record(&self) -> StoredRecord<'_> {
-        StoredRecord { timestamp: self.timestamp, key: &self.key, attributes: Vec::new(), data: self.json.as_bytes() }
+        let (timestamp, attributes) = (self.timestamp, Vec::new());
+        StoredRecord { timestamp, key: &self.key, attributes, hops: self.hops, data: self.json.as_bytes() }
     }
 }
 
@@ -80,7 +82,7 @@ impl ChangeJson {
             json.push_str(EXPIRED);
         }
         json.push('}');
-        Ok(ChangeEvent { timestamp: change.timestamp, key: self.partition_text(&keys), json })
+        Ok(ChangeEvent { timestamp: change.timestamp, key: self.partition_text(&keys), json, hops: change.hops })
     }
 
     fn keys(&self, image: Option<&Item>) -> Item {

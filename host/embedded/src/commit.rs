@@ -79,10 +79,12 @@ pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(PreparedCom
     let mut refused = Vec::new();
     let mut scratch = Vec::with_capacity(512);
     for (i, action) in commit.actions.iter().enumerate() {
+        let hops = commit.hops.get(i).copied().unwrap_or_default();
+        let mut write = |write: TableWrite| prepared.tables.push(write.with_hops(hops));
         let result = match action {
-            Action::Put(put) => TableWrite::put(i, put, &catalog.tables, &mut scratch).map(|w| prepared.tables.push(w)),
-            Action::Update(update) => TableWrite::update(i, update, &catalog.tables).map(|w| prepared.tables.push(w)),
-            Action::Delete(delete) => TableWrite::delete(i, delete, &catalog.tables).map(|w| prepared.tables.push(w)),
+            Action::Put(put) => TableWrite::put(i, put, &catalog.tables, &mut scratch).map(&mut write),
+            Action::Update(update) => TableWrite::update(i, update, &catalog.tables).map(&mut write),
+            Action::Delete(delete) => TableWrite::delete(i, delete, &catalog.tables).map(&mut write),
             Action::Send(send) => prepared.send(send, catalog),
             Action::PutObject(object) => match catalog.objects.get(&object.store) {
                 Some(root) => {

@@ -2,6 +2,7 @@
 
 use crate::codec::{ByteReader, push_bytes, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
+use crate::quota::StoreFill;
 use crate::transaction::Transaction;
 use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::fault::Fault;
@@ -9,25 +10,33 @@ use fjall::Readable;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const PREFIX: u8 = b'd';
 
 /// Bytes of letters that are read at once; the letter that passes it is the last one.
 const PAGE_BYTES: usize = 4 << 20;
 
-/// How many dead letters each route has.
+/// How many dead letters each route has, and the bytes of all.
 #[derive(Debug, Default)]
-pub(crate) struct DeadCounts(Mutex<HashMap<String, u64>>);
+pub(crate) struct DeadCounts(Mutex<HashMap<String, u64>>, AtomicU64);
 
 impl DeadCounts {
     /// Counts the letters on disk.
     pub(crate) fn load(disk: &Disk) -> Result<Self, Fault> {
-        let mut counts: HashMap<String, u64> = HashMap::new();
+        let (mut counts, mut bytes) = (HashMap::<String, u64>::new(), 0_u64);
         for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
             let value = guard.value().map_err(|e| read_fault(&e))?;
             *counts.entry(ByteReader(&value).text()?.to_owned()).or_default() += 1;
+            bytes = bytes.saturating_add(value.len() as u64);
         }
-        Ok(DeadCounts(Mutex::new(counts)))
+        Ok(DeadCounts(Mutex::new(counts), AtomicU64::new(bytes)))
+    }
+
+    /// How many there are of all routes, and their bytes.
+    pub(crate) fn sum(&self) -> StoreFill {
+        let dead_letters = self.0.lock().values().sum();
+        StoreFill { bytes: 0, dead_letters, dead_letter_bytes: self.1.load(Ordering::Relaxed) }
     }
 
     /// Dead letters of a route.
@@ -41,10 +50,16 @@ impl DeadCounts {
         counts.iter().filter(|(_, count)| **count > 0).map(|(route, count)| (route.clone(), *count)).collect()
     }
 
-    fn change(&self, route: String, by: i64) {
+    fn add(&self, route: String, bytes: u64) {
+        *self.0.lock().entry(route).or_default() += 1;
+        self.1.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take_away(&self, route: String, bytes: u64) {
         let mut counts = self.0.lock();
         let count = counts.entry(route).or_default();
-        *count = count.saturating_add_signed(by);
+        *count = count.saturating_sub(1);
+        self.1.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -70,11 +85,12 @@ impl DeadLetterEntry {
 
     /// Stores it.
     pub(crate) fn write(self, counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) {
-        let id = tx.next_id();
+        let (id, bytes) = (tx.next_id(), self.bytes.len() as u64);
         tx.put(Space::State, key(id), self.bytes);
+        tx.letters = (tx.letters.0 + 1, tx.letters.1.saturating_add(bytes));
         let counts = Arc::clone(counts);
         // After the sync: the count in memory never runs ahead of the disk.
-        tx.after(move || counts.change(self.route, 1));
+        tx.after(move || counts.add(self.route, bytes));
     }
 
     /// Stores it in place of the letter with this number; false if that has been removed.
@@ -91,6 +107,13 @@ fn key(id: u64) -> Vec<u8> {
     [&[PREFIX][..], &id.to_be_bytes()].concat()
 }
 
+/// The dead letter that [`DeadLetterEntry::new`] wrote.
+pub(crate) fn read(value: &[u8]) -> Result<DeadLetter, Fault> {
+    let mut reader = ByteReader(value);
+    reader.text()?;
+    serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))
+}
+
 /// Dead letters after `after`, of one route or of all, at most `limit`; fewer when they are large, but one at least.
 pub(crate) fn list(
     disk: &Disk,
@@ -105,13 +128,11 @@ pub(crate) fn list(
             break;
         }
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        let mut reader = ByteReader(&value);
-        let owner = reader.text()?;
+        let owner = ByteReader(&value).text()?;
         if route.is_some_and(|route| route != owner) {
             continue;
         }
-        let letter =
-            serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))?;
+        let letter = read(&value)?;
         bytes = bytes.saturating_add(value.len());
         found.push((trailing_number(&key)?, letter));
     }
@@ -123,10 +144,10 @@ pub(crate) fn remove(ids: &[u64], counts: &Arc<DeadCounts>, tx: &mut Transaction
     let mut removed = 0;
     for id in ids {
         let Some(value) = tx.get(Space::State, &key(*id))? else { continue };
-        let route = ByteReader(&value).text()?.to_owned();
+        let (route, bytes) = (ByteReader(&value).text()?.to_owned(), value.len() as u64);
         tx.delete(Space::State, key(*id));
         let counts = Arc::clone(counts);
-        tx.after(move || counts.change(route, -1));
+        tx.after(move || counts.take_away(route, bytes));
         removed += 1;
     }
     Ok(removed)

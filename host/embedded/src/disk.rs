@@ -1,17 +1,27 @@
-//! The files of a store: its lock, its format marker, and the key-value database with its four spaces.
+//! The files of a store: its lock, its format marker, the mark of the last sync, and the key-value database with its four spaces.
 
+pub(crate) mod files;
+pub(crate) mod format;
+pub(crate) mod journal;
+pub(crate) mod mark;
+pub(crate) mod survey;
+pub(crate) mod trees;
+
+use crate::damage::{DAMAGED, Damage};
 use crate::error::OpenError;
 use esclusa_flow::fault::Fault;
 use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
-use std::fs::{File, OpenOptions, TryLockError};
+use mark::{Mark, MarkFile};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use survey::Survey;
 
-/// Content of the marker file: changes with the layout of keys or values.
-const FORMAT: &str = "esclusa embedded store 1\n";
-const MARKER: &str = "format";
-const LOCK: &str = "lock";
-const DATABASE: &str = "db";
+/// Name of the lock file.
+pub(crate) const LOCK: &str = "lock";
+/// Name of the directory of the database.
+pub(crate) const DATABASE: &str = "db";
 
 /// Blocks kept in memory. Small: an idle router shall stay below 60 MB.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -66,9 +76,13 @@ impl LockedDirectory {
     /// [`OpenError::Locked`] or [`OpenError::Unusable`].
     pub fn take(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
-        std::fs::create_dir_all(&path).map_err(unusable(&path))?;
+        create_directory(&path).map_err(unusable(&path))?;
         let lock = lock(&path)?;
         Ok(LockedDirectory { path, lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -77,7 +91,7 @@ impl LockedDirectory {
 pub(crate) struct StoreLock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
 
 /// The error for a directory that the system refuses.
-fn unusable(path: &Path) -> impl Fn(std::io::Error) -> OpenError + Copy {
+pub(crate) fn unusable(path: &Path) -> impl Fn(std::io::Error) -> OpenError + Copy {
     move |error| OpenError::Unusable { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
 }
 
@@ -90,28 +104,100 @@ pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
     )
 }
 
-/// Opens or creates the store in a directory.
-pub(crate) fn open(directory: LockedDirectory) -> Result<(Disk, StoreLock), OpenError> {
+/// Fails if there is no store at `path`.
+pub(crate) fn exists(path: &Path) -> Result<(), OpenError> {
+    match path.join(format::MARKER).exists() || path.join(DATABASE).exists() {
+        true => Ok(()),
+        false => Err(unusable(path)(std::io::Error::new(std::io::ErrorKind::NotFound, "there is no store"))),
+    }
+}
+
+/// Opens or creates the store in a directory. Also gives what the mark says of the last sync.
+///
+/// # Errors
+/// [`OpenError`], with the damaged file if there is one.
+pub(crate) fn open(directory: LockedDirectory) -> Result<(Disk, Mark, StoreLock), OpenError> {
     let LockedDirectory { path, lock } = directory;
-    let refused =
-        |error: &fjall::Error| OpenError::Unusable { path: path.clone(), kind: kind(error), reason: describe(error) };
-    check_format(&path)?;
+    let path = &*path;
+    let unusable = unusable(path);
+    let found = format::check(path, path.join(DATABASE).exists())?;
+    let survey = survey::survey(path).map_err(unusable)?;
+    if !survey.damage.is_empty() {
+        return Err(OpenError::Damaged { path: path.to_owned(), damage: survey.damage });
+    }
+    prepare(path, &survey).map_err(unusable)?;
+    if found == format::Marker::Absent {
+        format::write(path).map_err(unusable)?;
+    }
+    let mark = survey.mark.usable().unwrap_or_default();
+    let opened = database(path).map_err(|error| look_for_damage(path, kind(&error), describe(&error)))?;
+    sync_folders(path).map_err(unusable)?;
+    Ok((opened, mark, lock))
+}
+
+/// Takes away what a crash left: the copies of a check or a backup, an interrupted write, a database in the making.
+fn prepare(path: &Path, survey: &Survey) -> std::io::Result<()> {
+    for left in [crate::check::COPY, crate::backup::STAGE] {
+        match std::fs::remove_dir_all(path.join(left)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    if let Some((journal, end)) = &survey.torn {
+        tracing::info!(journal = %journal.display(), end, "a write that was interrupted is left out; nobody was promised its content");
+        let file = OpenOptions::new().write(true).open(path.join(journal))?;
+        file.set_len(*end)?;
+        file.sync_all()?;
+    }
+    if survey.unborn {
+        let database = path.join(DATABASE);
+        if database.exists() {
+            std::fs::remove_dir_all(database)?;
+        }
+        // Before the database: from here on a database without a version is one in the making.
+        drop(MarkFile::open(path, Mark::default())?);
+    }
+    Ok(())
+}
+
+/// Makes the directories of the store and of its keyspaces durable, which the database does not do by itself: after a power failure
+/// they would be gone with everything in them.
+pub(crate) fn sync_folders(path: &Path) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
+    for folder in [path.join(DATABASE).join("keyspaces"), path.join(DATABASE), path.clone()] {
+        sync_directory(&folder)?;
+    }
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Opens or creates the database in the directory of a store.
+pub(crate) fn database(path: &Path) -> fjall::Result<Disk> {
     let database = Database::builder(path.join(DATABASE))
         .cache_size(CACHE_BYTES)
         .worker_threads(1)
         .manual_journal_persist(true)
-        .open()
-        .map_err(|e| refused(&e))?;
-    let space = |name: &str, memtable: u64| database.keyspace(name, || options(memtable)).map_err(|e| refused(&e));
-    let disk = Disk {
-        path: path.clone(),
+        .open()?;
+    let space = |name: &str, memtable: u64| database.keyspace(name, || options(memtable));
+    Ok(Disk {
+        path: path.to_owned(),
         state: space("state", SMALL_MEMTABLE)?,
         items: space("items", LARGE_MEMTABLE)?,
         log: space("log", LARGE_MEMTABLE)?,
         queue: space("queue", SMALL_MEMTABLE)?,
         database,
-    };
-    Ok((disk, lock))
+    })
+}
+
+/// The error of a database that does not open. If a file is damaged, a look at all of them says which.
+pub(crate) fn look_for_damage(path: &Path, kind: std::io::ErrorKind, reason: String) -> OpenError {
+    let damage = survey::survey(path).map(|mut survey| {
+        survey.tables(path);
+        survey.damage
+    });
+    match damage {
+        Ok(damage) if !damage.is_empty() => OpenError::Damaged { path: path.to_owned(), damage },
+        _ => OpenError::Unusable { path: path.to_owned(), kind, reason },
+    }
 }
 
 fn options(memtable: u64) -> KeyspaceCreateOptions {
@@ -121,13 +207,15 @@ fn options(memtable: u64) -> KeyspaceCreateOptions {
         .data_block_size_policy(fjall::config::BlockSizePolicy::all(BLOCK_BYTES))
 }
 
-fn lock(path: &Path) -> Result<StoreLock, OpenError> {
+/// Takes the lock of a store.
+pub(crate) fn lock(path: &Path) -> Result<StoreLock, OpenError> {
     let unusable = unusable(path);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(path.join(LOCK))
         .map_err(unusable)?;
     match file.try_lock() {
@@ -145,27 +233,9 @@ fn lock(path: &Path) -> Result<StoreLock, OpenError> {
     }
 }
 
-fn check_format(path: &Path) -> Result<(), OpenError> {
-    let unusable = unusable(path);
-    let marker = path.join(MARKER);
-    let expected = FORMAT.trim_end().to_owned();
-    match std::fs::read(&marker) {
-        Ok(found) if found == FORMAT.as_bytes() => Ok(()),
-        Ok(found) if !found.is_empty() => {
-            let found = String::from_utf8_lossy(&found).trim_end().chars().take(80).collect();
-            Err(OpenError::Format { path: path.to_owned(), found, expected })
-        }
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(error)),
-        // Nothing was ever stored before the marker was complete.
-        _ if path.join(DATABASE).exists() => {
-            Err(OpenError::Format { path: path.to_owned(), found: "no marker".to_owned(), expected })
-        }
-        _ => {
-            let mut file = File::create(&marker).map_err(unusable)?;
-            file.write_all(FORMAT.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
-            sync_directory(path).map_err(unusable)
-        }
-    }
+/// Makes a directory and those above it that are missing, closed to other accounts.
+pub(crate) fn create_directory(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Makes names created, renamed or removed in a directory durable.
@@ -195,6 +265,11 @@ impl Disk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Bytes of the database's files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.database.disk_space().unwrap_or_default()
+    }
+
     /// Starts writing the memtables to the trees' files, in the background.
     pub(crate) fn flush(&self) -> fjall::Result<()> {
         for space in [&self.state, &self.items, &self.log, &self.queue] {
@@ -217,7 +292,22 @@ impl Disk {
 
 /// A read that failed.
 pub(crate) fn read_fault(error: &fjall::Error) -> Fault {
-    Fault::Transient(format!("the store cannot be read: {}", describe(error)))
+    match damaged(error) {
+        true => Fault::Refused { code: DAMAGED, reason: format!("the store cannot be read: {}", describe(error)) },
+        false => Fault::Transient(format!("the store cannot be read: {}", describe(error))),
+    }
+}
+
+/// True if an error means that a file holds something else than was written to it.
+fn damaged(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
+        }
+        fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => false,
+        _ => true,
+    }
 }
 
 /// The kind of the system's error below this one.
@@ -230,10 +320,19 @@ fn kind(error: &fjall::Error) -> std::io::ErrorKind {
 
 /// The error as people read it.
 pub(crate) fn describe(error: &fjall::Error) -> String {
+    const LOOK: &str = "stop the router and run `esclusa store check`, which names the file and the remedy";
     match error {
-        fjall::Error::Io(error) => error.to_string(),
-        fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
-        fjall::Error::Poisoned => "an earlier write to the disk failed".to_owned(),
-        other => format!("{other:?}"),
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        fjall::Error::Poisoned => {
+            format!("an earlier write to the disk, or a read for it, failed; if the disk is sound, {LOOK}")
+        }
+        fjall::Error::Locked => "another process has the database open".to_owned(),
+        _ => format!("a file is damaged; {LOOK}"),
     }
+}
+
+/// A store that lacks commits which were durable.
+pub(crate) fn incomplete(stored: u64, promised: u64) -> Damage {
+    let found = format!("commit group {stored} is the last one that is found, but group {promised} was durable");
+    Damage::new(Path::new(DATABASE), "everything", found)
 }

@@ -148,6 +148,7 @@ impl Engine for Store {
             let bytes = entries.iter().map(dead_letters::DeadLetterEntry::size).sum::<usize>() + 64;
             let (shared, route) = (Arc::clone(self.shared()), route.to_owned());
             let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+                shared.dead.sum().take(&entries, &shared.catalog().limits, tx)?;
                 if outbox::remove(&route, outbox, tx)? {
                     entries.into_iter().for_each(|entry| entry.write(&shared.dead, tx));
                 }

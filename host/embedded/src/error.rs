@@ -1,5 +1,6 @@
 //! Errors of opening a store or changing its schema; everything later is a [`Fault`].
 
+use crate::damage::Damage;
 use esclusa_flow::fault::Fault;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -18,15 +19,33 @@ pub enum OpenError {
         /// Id of the process that holds it, if known.
         holder: Option<u32>,
     },
-    /// It was written by another version.
-    #[error("the store at {} has format {found:?}, this program reads {expected:?}: use the program that wrote it", .path.display())]
-    Format {
+    /// It has an earlier format.
+    #[error(
+        "the store at {} has format 1, this program reads format {}: run `esclusa store upgrade`, which keeps everything; \
+         an earlier program cannot open the store afterwards", .path.display(), crate::disk::format::FORMAT
+    )]
+    Outdated {
         /// The directory.
         path: PathBuf,
-        /// Content of the marker.
-        found: String,
-        /// The content that this version expects.
-        expected: String,
+    },
+    /// It has a later format.
+    #[error(
+        "the store at {} has format {found}, this program reads format {}: use the program that wrote it, or a newer one; \
+         nothing was changed", .path.display(), crate::disk::format::FORMAT
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Files of it hold something else than was written to them. Nothing was changed.
+    #[error("the store at {} is damaged: {}", .path.display(), list(.damage))]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// Every damaged file that was found.
+        damage: Vec<Damage>,
     },
     /// The directory cannot be used.
     #[error("the store at {} cannot be opened: {reason}", .path.display())]
@@ -38,9 +57,14 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
-    /// The schema does not fit the stored data.
+    /// The schema does not fit the stored data, or a read failed.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+}
+
+fn list(damage: &[Damage]) -> String {
+    let lines: Vec<String> = damage.iter().map(ToString::to_string).collect();
+    lines.join("\n  ")
 }
 
 /// A schema that does not fit the stored data. Nothing was changed.

@@ -7,9 +7,9 @@ use crate::disk::Space;
 use crate::kept_answers;
 use crate::progress::{self, RouteLane};
 use crate::queues::{Enqueue, ReceiptSettlement};
-use crate::streams::{Append, Log, append_change};
+use crate::streams::{Append, FeedChange, Log, append_change};
+use crate::tables::TableWrite;
 use crate::tables::drafts::{self, Drafts};
-use crate::tables::{FeedChange, TableWrite};
 use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::{CommitError, Committed, Progress};
@@ -53,6 +53,7 @@ pub(crate) fn evaluate(
         place.check(from.as_ref(), tx)?;
     }
     kept_answers::check(&prepared.answers, tx)?;
+    shared.dead.sum().take(&prepared.dead, &catalog.limits, tx)?;
     let counts = progress::sum(&prepared.route, &prepared.counts, tx)?;
     load_heads(&prepared.appends, &prepared.enqueues, tx)?;
     let mut settlement = match &prepared.progress {
@@ -164,7 +165,7 @@ fn write_records(appends: Vec<Append>, enqueues: Vec<Enqueue>, changed: Vec<Feed
     }
     for change in changed {
         note(&change.feed);
-        append_change(&change.feed, (change.old.as_deref(), change.new.as_deref()), change.expired, tx);
+        append_change(&change, tx);
     }
     // Once for each log, after the sync: a reader that woke earlier would find nothing.
     tx.after(move || grown.iter().for_each(|log| log.notify()));

@@ -38,6 +38,11 @@ fn parts(stored: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*expires), value))
 }
 
+/// The key of the entry by time that goes with a stored answer and its key; `None`: they are damaged.
+pub(crate) fn entry(key: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
+    Some(by_time(parts(stored)?.0, key.get(1..)?))
+}
+
 fn kept(key: &[u8], tx: &mut Transaction<'_>) -> Result<bool, Fault> {
     let stored = tx.get(Space::State, &by_key(key))?;
     let now = tx.now;
@@ -101,6 +106,7 @@ impl Store {
         (key, expires): (Vec<u8>, u64),
         value: impl FnOnce(&[String]) -> Vec<u8> + Send + 'static,
     ) -> Result<Option<Vec<String>>, Fault> {
+        self.take_from_outside()?;
         let catalog = self.shared().catalog();
         let log =
             catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;

@@ -1,6 +1,7 @@
 //! Objects in directories: written aside and synced before the commit, named in a manifest within it, renamed after
 //! it. Opening the store finishes the renames that a crash left, and deletes staged objects that no commit named.
 
+mod claims;
 pub(crate) mod list;
 mod path;
 pub(crate) mod read;
@@ -8,12 +9,16 @@ pub(crate) mod read;
 use crate::codec::{ByteReader, Damaged, push_bytes};
 use crate::disk::{Disk, Space, read_fault, sync_directory};
 use crate::transaction::Transaction;
+use claims::{Claim, Use};
 use esclusa_flow::effect::PutObject;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::object_path;
 use fjall::Readable;
-use std::fs::File;
+use rustix::io::Errno;
+use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +42,8 @@ pub(crate) struct Staged {
     aside: PathBuf,
     path: PathBuf,
     committed: bool,
+    /// Its path, until it has its name.
+    _claim: Claim,
 }
 
 impl Drop for Staged {
@@ -58,14 +65,18 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
             path.display()
         )))
     };
-    path::check(&object.path).map_err(|why| StageError::Refused(format!("object path {:?}: {why}", object.path)))?;
+    object_path::check_object(object).map_err(StageError::Refused)?;
+    path::check(&object.path).map_err(|why| refused(&object.path, &why))?;
     let staging = root.join(STAGING);
     std::fs::create_dir_all(&staging).map_err(|e| fault(&staging, e))?;
-    let path = resolve(root, &object.path)?;
+    // Accounts that may read the directory of the store may read its objects.
+    let mode = std::fs::metadata(root).map_err(|e| fault(root, e))?.mode();
+    let (path, claim) = resolve(root, &object.path, mode)?;
     let name = format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-    let staged = Staged { aside: staging.join(name), path, committed: false };
+    let staged = Staged { aside: staging.join(name), path, committed: false, _claim: claim };
     let write = || -> std::io::Result<()> {
         let mut file = File::create_new(&staged.aside)?;
+        file.set_permissions(Permissions::from_mode(mode & 0o666))?;
         file.write_all(&object.bytes)?;
         file.sync_all()?;
         sync_directory(&staging)
@@ -74,36 +85,67 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
     Ok(staged)
 }
 
-/// The final path, with its directories created. A symlink may not lead out of the store.
-fn resolve(root: &Path, path: &str) -> Result<PathBuf, StageError> {
-    let fault =
-        |path: &Path, e: std::io::Error| StageError::Fault(Fault::Transient(format!("{}: {e}", path.display())));
-    let real_root = root.canonicalize().map_err(|e| fault(root, e))?;
+fn refused(path: &str, why: &str) -> StageError {
+    StageError::Refused(format!("object path {path:?}: {why}"))
+}
+
+/// The final path, claimed, with its directories created with this mode. A symlink may not lead out of the store.
+fn resolve(root: &Path, path: &str, mode: u32) -> Result<(PathBuf, Claim), StageError> {
+    let real_root = root.canonicalize().map_err(|e| StageError::Fault(disk_fault(root, &e)))?;
     let mut at = real_root.clone();
     let (parents, name) = path.rsplit_once('/').map_or(("", path), |(parents, name)| (parents, name));
     for segment in parents.split('/').filter(|s| !s.is_empty()) {
-        let next = at.join(segment);
-        match std::fs::create_dir(&next) {
-            Ok(()) => sync_directory(&at).map_err(|e| fault(&at, e))?,
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(fault(&next, e)),
-        }
-        at = next.canonicalize().map_err(|e| fault(&next, e))?;
+        at = enter(&at, segment, (path, mode))?;
         if !at.starts_with(&real_root) {
-            return Err(StageError::Refused(format!(
-                "object path {path:?}: a symlink leads out of the store at {}",
-                root.display()
-            )));
-        }
-        if !at.is_dir() {
-            return Err(StageError::Refused(format!("object path {path:?}: {} is not a directory", at.display())));
+            return Err(refused(path, &format!("a symlink leads out of the store at {}", root.display())));
         }
     }
     let target = at.join(name);
-    if std::fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
-        return Err(StageError::Refused(format!("object path {path:?}: {} is a directory", target.display())));
+    let taken = |why: &str| refused(path, &format!("{} is {why}", target.display()));
+    let claim =
+        Claim::of(&target, Use::Object).ok_or_else(|| taken("a directory of an object that is being written"))?;
+    // After the claim: nobody makes a directory there from now on.
+    match std::fs::symlink_metadata(&target) {
+        Ok(about) if about.is_dir() => Err(taken("a directory")),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(judge(path, &target, &error)),
+        _ => Ok((target, claim)),
     }
-    Ok(target)
+}
+
+/// The directory `segment` of the directory `at`, which is made if it is missing.
+fn enter(at: &Path, segment: &str, (path, mode): (&str, u32)) -> Result<PathBuf, StageError> {
+    let next = at.join(segment);
+    let Some(_claim) = Claim::of(&next, Use::Directory) else {
+        return Err(refused(path, &format!("{} is an object that is being written", next.display())));
+    };
+    match std::fs::create_dir(&next) {
+        Ok(()) => std::fs::set_permissions(&next, Permissions::from_mode(mode & 0o2777))
+            .and_then(|()| sync_directory(at))
+            .map_err(|e| judge(path, at, &e))?,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(judge(path, &next, &e)),
+    }
+    let real = next.canonicalize().map_err(|e| match std::fs::read_link(&next) {
+        Ok(to) if e.kind() == ErrorKind::NotFound => {
+            refused(path, &format!("{} is a symlink to {}, where nothing is", next.display(), to.display()))
+        }
+        _ => judge(path, &next, &e),
+    })?;
+    if real.is_dir() { Ok(real) } else { Err(refused(path, &format!("{} is not a directory", real.display()))) }
+}
+
+/// The error of the disk for a path: if it stays the same however often it is tried, the path is refused.
+fn judge(path: &str, at: &Path, error: &std::io::Error) -> StageError {
+    const OF_THE_PATH: [Errno; 6] =
+        [Errno::NAMETOOLONG, Errno::INVAL, Errno::ILSEQ, Errno::NOTDIR, Errno::LOOP, Errno::MLINK];
+    if Errno::from_io_error(error).is_some_and(|errno| OF_THE_PATH.contains(&errno)) {
+        return refused(path, &format!("{}: {error}", at.display()));
+    }
+    StageError::Fault(disk_fault(at, error))
+}
+
+fn disk_fault(at: &Path, error: &std::io::Error) -> Fault {
+    Fault::Transient(format!("{}: {error}", at.display()))
 }
 
 impl Staged {
@@ -141,7 +183,8 @@ fn manifest_key(id: u64) -> Vec<u8> {
     [&[PREFIX][..], &id.to_be_bytes()].concat()
 }
 
-fn read_entry(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
+/// The staged file and the final path in a manifest.
+pub(crate) fn read_manifest(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
     let mut reader = ByteReader(bytes);
     let mut path = || Ok(PathBuf::from(std::ffi::OsString::from_vec(reader.bytes()?.to_vec())));
     Ok((path()?, path()?))
@@ -153,7 +196,7 @@ pub(crate) fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        let (aside, path) = read_entry(&value)?;
+        let (aside, path) = read_manifest(&value)?;
         match publish(&aside, &path) {
             Ok(_) => tx.delete(Space::State, key),
             Err(error) => {
@@ -169,7 +212,7 @@ pub(crate) fn delete_orphans(root: &Path, disk: &Disk) -> Result<(), Fault> {
     let Ok(files) = std::fs::read_dir(root.join(STAGING)) else { return Ok(()) };
     let mut named = Vec::new();
     for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
-        named.push(read_entry(&guard.value().map_err(|e| read_fault(&e))?)?.0);
+        named.push(read_manifest(&guard.value().map_err(|e| read_fault(&e))?)?.0);
     }
     for file in files.flatten().map(|f| f.path()).filter(|path| !named.contains(path)) {
         if let Err(error) = std::fs::remove_file(&file) {

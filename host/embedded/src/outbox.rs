@@ -38,7 +38,8 @@ fn push_message(message: &OutboxMessage, out: &mut Vec<u8>) {
     }
 }
 
-fn read(id: u64, bytes: &[u8]) -> Result<PendingMessages, Damaged> {
+/// The outbox that [`encode`] wrote.
+pub(crate) fn read(id: u64, bytes: &[u8]) -> Result<PendingMessages, Damaged> {
     let mut reader = ByteReader(bytes);
     let lane = reader.text()?.to_owned();
     let messages = (0..reader.number()?).map(|_| read_message(&mut reader)).collect::<Result<_, _>>()?;

@@ -6,7 +6,7 @@
 
 mod consumer;
 mod consumers;
-mod keys;
+pub(crate) mod keys;
 mod receive;
 mod settle;
 

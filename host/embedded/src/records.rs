@@ -3,6 +3,7 @@
 use crate::codec::{ByteReader, Damaged, push_bytes, push_number};
 use esclusa_flow::effect::SendMessage;
 use esclusa_flow::event::{Columns, NewEvent, TooLarge};
+use esclusa_flow::hops;
 
 /// A record or message to be stored from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub(crate) struct StoredRecord<'a> {
     pub key: &'a str,
     /// Name and value pairs.
     pub attributes: Vec<(&'a str, &'a str)>,
+    /// How many routes it has come by: stored as an attribute, which events do not have.
+    pub hops: u32,
     /// The payload.
     pub data: &'a [u8],
 }
@@ -75,8 +78,10 @@ impl<'a> StoredRecord<'a> {
         let timestamp = reader.fixed_number()?;
         let key = reader.text()?;
         let count = reader.number()?;
-        let attributes = (0..count).map(|_| Ok((reader.text()?, reader.text()?))).collect::<Result<_, Damaged>>()?;
-        Ok(StoredRecord { timestamp, key, attributes, data: reader.0 })
+        let attributes = (0..count).map(|_| Ok((reader.text()?, reader.text()?)));
+        let mut attributes = attributes.collect::<Result<Vec<_>, Damaged>>()?;
+        let hops = hops::take(&mut attributes, hops::ATTRIBUTE);
+        Ok(StoredRecord { timestamp, key, attributes, hops, data: reader.0 })
     }
 
     /// Appends it as an event.

@@ -18,6 +18,25 @@ pub struct StoreSchema {
     pub objects: BTreeMap<String, PathBuf>,
     /// Outputs of routes.toml that are streams or queues of this store.
     pub outputs: BTreeMap<String, OutputTarget>,
+    /// How much it may hold.
+    pub limits: StoreLimits,
+}
+
+/// How much a store may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of its files beyond which nothing is taken from outside into streams and queues. Routes go on, so that it gets smaller.
+    pub bytes: u64,
+    /// Dead letters beyond which routes wait with those that they would add.
+    pub dead_letters: u64,
+    /// Bytes of dead letters beyond which they wait.
+    pub dead_letter_bytes: u64,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        StoreLimits { bytes: u64::MAX, dead_letters: u64::MAX, dead_letter_bytes: u64::MAX }
+    }
 }
 
 /// A stream.

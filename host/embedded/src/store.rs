@@ -1,7 +1,9 @@
 //! The open store: a handle that is cheap to clone. The last one dropped closes it.
 
 use crate::catalog::{self, SharedCatalog};
+use crate::damage::DAMAGED;
 use crate::dead_letters::DeadCounts;
+use crate::disk::mark::{Mark, MarkFile};
 use crate::disk::{self, Disk, LockedDirectory, StoreLock};
 use crate::error::{OpenError, SchemaError};
 use crate::expiry::{self, Expirer, Expiry};
@@ -88,20 +90,37 @@ impl Store {
         schema: StoreSchema,
         options: StoreOptions,
     ) -> Result<Store, OpenError> {
-        let (disk, lock) = disk::open(directory)?;
-        let path = disk.path.clone();
+        let path = &*directory.path().to_owned();
+        Store::start(directory, schema, options).map_err(|error| match error {
+            // The database is closed again: a look at all files says which one is damaged.
+            OpenError::Schema(SchemaError::Fault(Fault::Refused { code: DAMAGED, reason })) => {
+                disk::look_for_damage(path, std::io::ErrorKind::Other, reason)
+            }
+            error => error,
+        })
+    }
+
+    fn start(directory: LockedDirectory, schema: StoreSchema, options: StoreOptions) -> Result<Store, OpenError> {
+        let path = &*directory.path().to_owned();
         let unusable =
-            |reason: String| OpenError::Unusable { path: path.clone(), kind: std::io::ErrorKind::Other, reason };
-        let memory = WriterMemory {
-            sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?,
-            ..WriterMemory::default()
-        };
-        let dead = DeadCounts::load(&disk).map_err(|e| unusable(e.to_string()))?;
+            |reason: String| OpenError::Unusable { path: path.to_owned(), kind: std::io::ErrorKind::Other, reason };
+        let (disk, synced, lock) = disk::open(directory)?;
+        let (sequences, batch) = stored_sequences(&disk).map_err(SchemaError::from)?;
+        if batch < synced.batch {
+            let damage = vec![disk::incomplete(batch, synced.batch)];
+            return Err(OpenError::Damaged { path: path.to_owned(), damage });
+        }
+        // After a crash the mark may be older; what has been read is durable, because the database syncs its journal when it opens it.
+        let mark = Mark { batch, seqno: disk.database.visible_seqno(), closed: false };
+        let mark = MarkFile::open(path, mark).map_err(disk::unusable(path))?;
+        let memory = WriterMemory { sequences, batch, ..WriterMemory::default() };
+        let dead = DeadCounts::load(&disk).map_err(SchemaError::from)?;
         let (version, versions) = watch::channel(memory.sequences.version);
         let shared = Arc::new(SharedCatalog::new(dead));
         let setup = WriterSetup {
             disk: disk.clone(),
             memory,
+            mark,
             reserve: options.reserve,
             version,
             failed: watch::Sender::new(None),
@@ -115,7 +134,7 @@ impl Store {
         let store = Store {
             inner: Arc::new(OpenStore { shared, writer, expiry, disk, version, failed, reserve, _lock: lock }),
         };
-        store.recover_objects(&schema).map_err(|e| unusable(e.to_string()))?;
+        store.recover_objects(&schema).map_err(SchemaError::from)?;
         store.apply_schema(schema)?;
         Ok(store)
     }

@@ -127,7 +127,8 @@ pub(crate) fn first_key(log: u32, partition: u32) -> Vec<u8> {
     [b"t".as_slice(), &prefix(log, partition)].concat()
 }
 
-fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
+/// The first sequence of a partition that is kept, as it is stored.
+pub(crate) fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
     match disk.space(Space::State).get(first_key(log, partition)).map_err(|e| read_fault(&e))? {
         Some(bytes) => Ok(ByteReader(&bytes).fixed_number()?),
         None => Ok(1),
@@ -192,30 +193,48 @@ impl Append {
     }
 }
 
+/// A change that a change feed is to record.
+pub(crate) struct FeedChange {
+    /// The feed.
+    pub feed: Arc<Log>,
+    /// The item before.
+    pub old: Option<Slice>,
+    /// The item after.
+    pub new: Option<Slice>,
+    /// The store deleted it, because it had expired.
+    pub expired: bool,
+    /// How many routes it has come by.
+    pub hops: u32,
+}
+
 /// Stands behind the images of an item that has expired.
 const EXPIRED: u8 = 1;
+/// Stands behind the images of a change that a route made; the count of its hops follows.
+const HOPS: u8 = 2;
 
-/// An item before and after a change, as it is stored.
-type StoredImages<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
-
-/// Appends a change to a feed whose head is loaded: its time, the image before and the image after, and a byte more if the item has
-/// expired.
-pub(crate) fn append_change(feed: &Log, (old, new): StoredImages<'_>, expired: bool, tx: &mut Transaction<'_>) {
-    let mut value = Vec::with_capacity(24 + old.map_or(0, <[u8]>::len) + new.map_or(0, <[u8]>::len));
+/// Appends a change to its feed, whose head is loaded: its time, the image before and the image after, and what there is to say of
+/// it besides.
+pub(crate) fn append_change(change: &FeedChange, tx: &mut Transaction<'_>) {
+    let FeedChange { feed, old, new, expired, hops } = change;
+    let (old, new) = (old.as_deref(), new.as_deref());
+    let mut value = Vec::with_capacity(28 + old.map_or(0, <[u8]>::len) + new.map_or(0, <[u8]>::len));
     value.extend_from_slice(&tx.now.to_be_bytes());
     for image in [old, new] {
         // One more than the length, so that 0 says that there is none.
         push_number(image.map_or(0, |i| i.len() as u64 + 1), &mut value);
         value.extend_from_slice(image.unwrap_or_default());
     }
-    if expired {
+    if *expired {
         value.push(EXPIRED);
+    } else if *hops > 0 {
+        value.push(HOPS);
+        push_number(u64::from(*hops), &mut value);
     }
     let sequence = tx.next_sequence(feed.id, 0);
     tx.append(record_key(feed.id, 0, sequence), value.into());
 }
 
-/// The images that [`append_change`] wrote.
+/// The change that [`append_change`] wrote. A store of an earlier version has no hops in it.
 pub(crate) fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Damaged> {
     let mut reader = ByteReader(value);
     let timestamp = reader.fixed_number()?;
@@ -226,7 +245,11 @@ pub(crate) fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Dama
         }
     };
     let (old, new) = (image()?, image()?);
-    Ok(Images { timestamp, old, new, expired: reader.0 == [EXPIRED] })
+    let hops = match reader.0.split_first() {
+        Some((&HOPS, count)) => u32::try_from(ByteReader(count).number()?).unwrap_or(u32::MAX),
+        _ => 0,
+    };
+    Ok(Images { timestamp, old, new, expired: reader.0 == [EXPIRED], hops })
 }
 
 /// A change of an item.
@@ -239,4 +262,6 @@ pub(crate) struct Images<'a> {
     pub new: Option<&'a [u8]>,
     /// The store deleted it, because it had expired.
     pub expired: bool,
+    /// How many routes it has come by.
+    pub hops: u32,
 }

@@ -71,6 +71,8 @@ pub(crate) struct TableWrite {
     change: ItemChange,
     /// The store deletes it, because it has expired.
     expires: bool,
+    /// How many routes the change has come by.
+    hops: u32,
 }
 
 enum ItemChange {
@@ -96,7 +98,15 @@ impl TableWrite {
         scratch.clear();
         push_item(item.as_ref().unwrap_or(&put.item), scratch);
         let change = ItemChange::Put(Slice::from(&scratch[..]), entries(table, &put.item, &key).map_err(context)?);
-        Ok(TableWrite { action, table: Arc::clone(table), key, guard: put.guard.clone(), change, expires: false })
+        Ok(TableWrite {
+            action,
+            table: Arc::clone(table),
+            key,
+            guard: put.guard.clone(),
+            change,
+            expires: false,
+            hops: 0,
+        })
     }
 
     /// An update.
@@ -114,7 +124,15 @@ impl TableWrite {
             normalize_change(name, change).map_err(context)?;
         }
         let change = ItemChange::Update(update.key.clone(), changes);
-        Ok(TableWrite { action, table: Arc::clone(table), key, guard: update.guard.clone(), change, expires: false })
+        Ok(TableWrite {
+            action,
+            table: Arc::clone(table),
+            key,
+            guard: update.guard.clone(),
+            change,
+            expires: false,
+            hops: 0,
+        })
     }
 
     /// A delete.
@@ -128,6 +146,7 @@ impl TableWrite {
             guard: delete.guard.clone(),
             change: ItemChange::Delete,
             expires: false,
+            hops: 0,
         })
     }
 
@@ -137,7 +156,12 @@ impl TableWrite {
         let past = Comparison::Less(Value::Number(now.to_string()));
         let guard = Guard { condition: Condition(vec![(ttl.to_owned(), past)]), otherwise: Otherwise::Skip };
         let (table, guard) = (Arc::clone(table), Some(guard));
-        TableWrite { action: 0, table, key, guard, change: ItemChange::Delete, expires: true }
+        TableWrite { action: 0, table, key, guard, change: ItemChange::Delete, expires: true, hops: 0 }
+    }
+
+    /// The same write, whose change has come by so many routes.
+    pub(crate) fn with_hops(self, hops: u32) -> Self {
+        TableWrite { hops, ..self }
     }
 
     /// Index of the action in its commit.
@@ -159,18 +183,6 @@ impl TableWrite {
     pub(crate) fn is_blind(&self) -> bool {
         self.guard.is_none() && !self.table.needs_old_item() && !matches!(self.change, ItemChange::Update(..))
     }
-}
-
-/// A change that a change feed is to record.
-pub(crate) struct FeedChange {
-    /// The feed.
-    pub feed: Arc<Log>,
-    /// The item before.
-    pub old: Option<Slice>,
-    /// The item after.
-    pub new: Option<Slice>,
-    /// The store deleted it, because it had expired.
-    pub expired: bool,
 }
 
 fn find<'a>(tables: &'a TablesByName, name: &str) -> Result<&'a Arc<ItemTable>, String> {

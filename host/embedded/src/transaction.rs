@@ -1,7 +1,7 @@
 //! The writes of a group of commits: later commits of the group see them, a refused commit's are undone, and all are
 //! written as one batch. Each key is in it once.
 
-use crate::codec::{ByteReader, trailing_number};
+use crate::codec::{ByteReader, Damaged, trailing_number};
 use crate::disk::{Disk, Space, describe, read_fault};
 use esclusa_flow::fault::Fault;
 use fjall::{PersistMode, Readable, Slice};
@@ -10,8 +10,10 @@ use std::collections::HashMap;
 /// Entries that a change of the schema holds in memory before it writes them.
 const SPILL_ENTRIES: usize = 50_000;
 
-/// Key of the record that holds the numbers of [`Sequences`].
-const SEQUENCES: &[u8] = b"n";
+/// Key of the record that holds the numbers of [`Sequences`], and the number of the batch.
+pub(crate) const SEQUENCES: &[u8] = b"n";
+/// Key of the last number that [`Transaction::next_number`] gave.
+pub(crate) const NAMES: &[u8] = b"N";
 
 /// Writes that are not on disk yet.
 #[derive(Default)]
@@ -53,6 +55,8 @@ pub(crate) struct Sequences {
 pub(crate) struct WriterMemory {
     /// See [`Sequences`].
     pub sequences: Sequences,
+    /// Number of the last batch that was written to the database.
+    pub batch: u64,
     /// The last sequence of each partition of a log that was written to.
     pub heads: HashMap<(u32, u32), u64>,
 }
@@ -79,6 +83,8 @@ pub(crate) struct Transaction<'a> {
     pub memory: &'a mut WriterMemory,
     /// Milliseconds since the Unix epoch, the same for the whole group.
     pub now: u64,
+    /// Dead letters that the commits of the group have added so far, and their bytes.
+    pub letters: (u64, u64),
     /// Steps that the commits of the group have taken so far, those that were refused included.
     pub spent: u64,
     pending: PendingWrites,
@@ -94,6 +100,7 @@ impl<'a> Transaction<'a> {
             disk,
             memory,
             now,
+            letters: (0, 0),
             spent: 0,
             pending: PendingWrites::default(),
             undo: Vec::new(),
@@ -156,12 +163,12 @@ impl<'a> Transaction<'a> {
     /// A number for a name or a consumer that none of them ever had. They are few: the numbers of [`Self::next_id`] would
     /// not stay within 32 bits.
     pub(crate) fn next_number(&mut self) -> Result<u32, Fault> {
-        let next = match self.get(Space::State, b"N")? {
+        let next = match self.get(Space::State, NAMES)? {
             Some(bytes) => u32::try_from(trailing_number(&bytes)?).ok().and_then(|n| n.checked_add(1)),
             None => Some(1),
         };
         let next = next.ok_or_else(|| Fault::Permanent("the store has no numbers left for names".to_owned()))?;
-        self.put(Space::State, *b"N", u64::from(next).to_be_bytes());
+        self.put(Space::State, NAMES, u64::from(next).to_be_bytes());
         Ok(next)
     }
 
@@ -217,8 +224,9 @@ impl<'a> Transaction<'a> {
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
         // In every batch, so that a number given in it is never given again after a crash.
-        let Sequences { version, id } = self.memory.sequences;
-        batch.insert(self.disk.space(Space::State), SEQUENCES, [version.to_be_bytes(), id.to_be_bytes()].concat());
+        self.memory.batch += 1;
+        let numbers = sequences_bytes(self.memory.sequences, self.memory.batch);
+        batch.insert(self.disk.space(Space::State), SEQUENCES, numbers);
         for (space, map) in
             [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)]
         {
@@ -245,12 +253,25 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// The numbers as they are on disk.
-pub(crate) fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
+/// The numbers as they are on disk, and the number of the last batch, which format 1 does not have.
+pub(crate) fn stored_sequences(disk: &Disk) -> Result<(Sequences, u64), Fault> {
     let Some(bytes) = disk.space(Space::State).get(SEQUENCES).map_err(|e| read_fault(&e))? else {
-        return Ok(Sequences::default());
+        return Ok((Sequences::default(), 0));
     };
-    Ok(Sequences { version: ByteReader(&bytes).fixed_number()?, id: trailing_number(&bytes)? })
+    read_sequences(&bytes).map_err(Fault::from)
+}
+
+/// The numbers as they are stored.
+pub(crate) fn sequences_bytes(sequences: Sequences, batch: u64) -> Vec<u8> {
+    [sequences.version, sequences.id, batch].map(u64::to_be_bytes).concat()
+}
+
+/// The numbers that [`sequences_bytes`] made.
+pub(crate) fn read_sequences(bytes: &[u8]) -> Result<(Sequences, u64), Damaged> {
+    let mut reader = ByteReader(bytes);
+    let sequences = Sequences { version: reader.fixed_number()?, id: reader.fixed_number()? };
+    let batch = if reader.0.is_empty() { 0 } else { reader.fixed_number()? };
+    Ok((sequences, batch))
 }
 
 /// The last key that begins with `prefix`, as a snapshot sees it.

@@ -7,6 +7,7 @@
 mod job_queue;
 
 use crate::clock;
+use crate::disk::mark::{Mark, MarkFile};
 use crate::disk::{Disk, describe, full};
 use crate::transaction::{Transaction, WriterMemory};
 use esclusa_flow::fault::Fault;
@@ -69,6 +70,8 @@ pub(crate) struct WriterSetup {
     pub disk: Disk,
     /// State kept between groups.
     pub memory: WriterMemory,
+    /// The mark of the last sync.
+    pub mark: MarkFile,
     /// Bytes of the disk that are left unused.
     pub reserve: u64,
     /// Gets the number of commits after every group.
@@ -273,6 +276,7 @@ impl WriterSetup {
         if let Err(error) = self.disk.sync() {
             tracing::error!(error = describe(&error), "the store could not be synced when it was closed");
         }
+        self.mark(true);
         if memory.flush(&self.disk, self.reserve) {
             let end = clock::monotonic() + FLUSH;
             while !self.disk.flushed() && clock::monotonic() < end {
@@ -303,7 +307,12 @@ impl WriterSetup {
             finishes.push(finish);
         }
         let bytes = group.end(transaction.spent);
+        let writes = !transaction.is_empty();
         let result = finish(&mut transaction, mode, &self.failed);
+        // A group without writes has synced nothing.
+        if result.is_ok() && writes && mode == PersistMode::SyncData {
+            self.mark(false);
+        }
         // Before the answers: a task that has its answer finds its commit counted.
         if result.is_ok() {
             self.version.send_if_modified(|v| {
@@ -312,6 +321,16 @@ impl WriterSetup {
         }
         finishes.into_iter().for_each(|finish| finish(result.clone()));
         bytes
+    }
+
+    /// Notes that everything written so far is durable.
+    fn mark(&self, closed: bool) {
+        let mark = Mark { batch: self.memory.batch, seqno: self.disk.database.visible_seqno(), closed };
+        let written = self.mark.write(mark).and_then(|()| if closed { self.mark.sync() } else { Ok(()) });
+        if let Err(error) = written {
+            // An older mark is true as well.
+            tracing::warn!(%error, "the mark of the last sync could not be written");
+        }
     }
 
     fn tick(&mut self) {

@@ -17,6 +17,10 @@ function el(tag, className, text) {
   if (text !== undefined) node.textContent = text;
   return node;
 }
+// Characters that are not shown, or that reorder others, are written as escapes.
+const HIDDEN = /[\p{Cf}\p{Zl}\p{Zp}\u0000-\u0008\u000b-\u001f\u007f-\u009f]/gu;
+const escaped = (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0");
+function visible(key, value) { return typeof value === "string" ? value.replace(HIDDEN, escaped) : value; }
 // Only changed values are written, so that focus and selection stay.
 function set(node, text) { if (node.textContent !== text) node.textContent = text; }
 function setClass(node, className) { if (node.className !== className) node.className = className; }
@@ -53,7 +57,7 @@ function note(text, bad) {
 async function ask(path, body) {
   const options = body === undefined ? { signal: AbortSignal.timeout(PATIENCE) } : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options);
-  const answer = await response.json();
+  const answer = JSON.parse(await response.text(), visible);
   if (!response.ok) throw new Error(answer.error || response.statusText);
   return answer;
 }
@@ -168,7 +172,8 @@ function fillRow(route, now) {
   fillUndelivered(cells.undelivered, route.outputs, now);
   fillPartitions(cells, route);
   const wait = reading.waiting;
-  const next = wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "";
+  const open = route.breaker;
+  const next = open ? `breaker open since ${clock(open.since)}, ${open.failed_probes} probes failed, next ${clock(open.next_probe)}` : wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "";
   set(cells.waiting, next || (route.reason ? "" : waits(route).slice(2)));
   const error = reading.last_error;
   const text = route.reason ? `halted: ${route.reason}${waits(route)}` : error ? `last error ${clock(error.at)} · ${error.code}: ${error.message}` : "";
@@ -253,6 +258,24 @@ function fillChoice(status) {
     option.value = name;
     choice.append(option);
   }
+}
+
+function fillListeners(listeners) {
+  show(byId("listener-part"), listeners.length > 0);
+  byId("listener-rows").replaceChildren(...listeners.map((listener) => {
+    const row = el("tr"), name = el("th", "name", listener.name);
+    name.scope = "row";
+    const connections = `${number.format(listener.connections)} of ${number.format(listener.max_connections)}`;
+    const cell = (label, text) => {
+      const td = el("td", "n", text);
+      td.dataset.label = label;
+      return td;
+    };
+    const answers = ["2xx", "3xx", "4xx", "5xx"].map((status) => cell(status, number.format(listener.answers[status] || 0)));
+    row.className = "main";
+    row.append(name, el("td", "", `${listener.tls ? "https" : "http"}://${listener.address}`), cell("Connections", connections), ...answers);
+    return row;
+  }));
 }
 
 function fillReloads(reloads) {
@@ -364,6 +387,7 @@ async function tick() {
     fillRoutes(status);
     fillChoice(status);
     fillStale(status.stale);
+    fillListeners(status.listeners);
     fillReloads(status.reloads);
     await fillLetters(status);
   } catch (error) {

@@ -92,7 +92,8 @@ impl StartingListener {
         });
         let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
         let (stop, stopped) = oneshot::channel();
-        let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
+        let router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
+        let router: Router = router.layer(from_fn(guard::headers));
         threads.spawn(connections::serve(answers, router, Serving::of_admin(), stopped));
         Ok(StartingListener { address, listener, threads, _stop: stop })
     }
@@ -167,23 +168,22 @@ fn router(admin: Arc<AdminServer>) -> Router {
         .route("/api/v1/tables/{name}/scan", get(api::scan))
         .route("/api/v1/tables/{name}/item", get(api::item))
         .route("/api/v1/reload", post(api::reload))
+        .route("/api/v1/store/backup", post(api::backup))
         .route("/api/v1/audit", get(api::audit))
         .route("/api/v1/dlq", get(dead_letters::list))
         .route("/api/v1/dlq/{id}", get(dead_letters::show))
         .route("/api/v1/dlq/redrive", post(dead_letters::redrive))
         .route("/api/v1/dlq/drop", post(dead_letters::drop))
-        .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(admin.clone(), guard::host));
     let open = Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/ingest/{name}", any(ingest::ingest))
         .route("/ingest/{name}/", any(ingest::ingest))
-        .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
-        .layer(from_fn(guard::ingest_headers));
+        .route("/ingest/{name}/{*rest}", any(ingest::ingest_below));
     let all =
         guarded.merge(open).fallback(api_error::not_found).method_not_allowed_fallback(api_error::method_not_allowed);
-    all.layer(from_fn(guard::origin)).with_state(admin)
+    all.layer(from_fn(guard::origin)).layer(from_fn(guard::headers)).with_state(admin)
 }
 
 /// The page at `/`, its style, script and icon: files that are part of the program.

@@ -17,6 +17,7 @@ mod router_file;
 mod routes;
 mod run;
 mod send;
+mod store;
 mod table;
 mod validate;
 
@@ -26,6 +27,7 @@ use anyhow::Result;
 use cannot_start::CannotStart;
 use clap::{Args, Parser, Subcommand};
 use esclusa_config::{Diagnostic, LoadedConfig, Problems};
+use rustix::fs::Mode;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +81,9 @@ enum Command {
     /// Read, redrive and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
     Dlq(dlq::DlqCommand),
+    /// Check, back up, restore, upgrade and salvage the store
+    #[command(subcommand, after_help = "Example:\n  esclusa store check")]
+    Store(store::StoreCommand),
     /// List the routes: source, plugin, state, and delivery guarantees
     #[command(after_help = "Example:\n  esclusa routes --json")]
     Routes,
@@ -176,6 +181,8 @@ impl Cli {
     ///
     /// Not async: the futures of all commands are compiled in this crate, and not a second time in the program.
     pub fn run(self) -> Exit {
+        // The store holds what events hold, whichever command makes it: its files are for this account alone.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -218,6 +225,7 @@ impl Command {
             Command::Invoke(invoke) => invoke.run(global).await,
             Command::Replay(replay) => replay.run(global).await,
             Command::Dlq(dlq) => dlq.run(global).await,
+            Command::Store(store) => store.run(global).await,
             Command::Routes => routes::routes(global).await,
             Command::Status => routes::status(global).await,
             Command::Audit => audit::audit(global).await,

@@ -127,9 +127,14 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Ref
         Ok(loaded) => loaded,
         Err(problems) => return Err(runtime.refuse_config(problems.into())),
     };
+    let warnings = loaded.warnings.clone();
     // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
     // unchanged routes.
     let mut summary = runtime.reload_config(loaded).await?;
+    if !warnings.is_empty() {
+        note(&warnings);
+        summary = format!("{summary}; {} warning(s), see `esclusa validate`", warnings.len());
+    }
     let plugins = changed(runtime).await;
     let mut refused = Vec::new();
     for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
@@ -139,6 +144,15 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Ref
         }
     }
     if refused.is_empty() { Ok(summary) } else { Err(Refusal::of_all(refused)) }
+}
+
+/// Logs the warnings of a configuration that is in force.
+fn note(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        let Diagnostic { code, message, file, line, column, help, .. } = warning;
+        let (code, at) = (code.as_str(), format!("{file}:{line}:{column}"));
+        tracing::warn!(code, at, what = message, help, "routes.toml may not mean what it says");
+    }
 }
 
 /// Names for a message, separated by commas; "none" if there are none.

@@ -10,12 +10,12 @@
 //! files are read at every look without an event, so that nothing about them depends on metadata.
 
 use crate::runtime::stale::MissingFiles;
+use esclusa_config::named_file;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -227,17 +227,16 @@ fn stamp(path: &Path) -> Option<FileStamp> {
 /// The digest of a file. Of a file that is larger than any plugin only the first bytes are read: it will be refused
 /// for its size. `None`: there is no such file.
 fn digest(path: &Path) -> Option<[u8; 32]> {
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).ok()?;
+    named_file::open(path).ok()?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).ok()?;
     Some(Sha256::digest(bytes).into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FileWatch;
+    use super::{FileWatch, TICK};
+    use sha2::{Digest, Sha256};
+    use std::path::Path;
     use std::time::Duration;
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -346,25 +345,71 @@ mod tests {
         assert_eq!(within(watch.changed()).await, [dir.path().join("p.wasm")]);
     }
 
-    #[tokio::test]
+    /// The digest of the content that was read last.
+    fn read(watch: &FileWatch, file: &Path) -> Option<[u8; 32]> {
+        watch.seen.get(file).and_then(|look| look.digest)
+    }
+
+    // The clock is paused: the writer's 5 ms and the watch's 40 ms follow each other exactly, however slow the machine is.
+    #[tokio::test(start_paused = true)]
     async fn a_file_written_byte_by_byte_is_one_change() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.wasm");
         std::fs::write(&file, "old").unwrap();
         let mut watch = FileWatch::new();
         watch.set([file.clone()]);
-        let writer = tokio::spawn({
-            let file = file.clone();
-            async move {
-                for n in 1..30 {
-                    std::fs::write(&file, "x".repeat(n)).unwrap();
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+        let (written, wake) = (file.clone(), watch.wake.clone());
+        let writer = tokio::spawn(async move {
+            // Truncated at first, as by a shell's `>`.
+            for n in 0..30 {
+                std::fs::write(&written, "x".repeat(n)).unwrap();
+                wake.notify_one();
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        let changed = within(watch.changed()).await;
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
+        assert_eq!(read(&watch, &file), Some(Sha256::digest("x".repeat(29)).into()), "read before it was whole");
         writer.await.unwrap();
-        assert_eq!(changed, std::slice::from_ref(&file));
-        assert_eq!(std::fs::read(&file).unwrap().len(), 29, "read before it was whole");
+        let second = tokio::time::timeout(TICK * 3, watch.changed()).await;
+        assert!(second.is_err(), "a second change: {second:?}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_deleted_and_made_again_is_watched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("plugins");
+        let file = below.join("a.wasm");
+        std::fs::create_dir(&below).unwrap();
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = FileWatch::new();
+        watch.set([file.clone()]);
+        for text in ["two", "three"] {
+            std::fs::remove_dir_all(&below).unwrap();
+            // Until the watch knows: nothing of what follows is in the events of the old directory.
+            while watch.seen.get(&file).unwrap().stamp.is_some() {
+                let _ = tokio::time::timeout(TICK, watch.changed()).await;
+            }
+            std::fs::create_dir(&below).unwrap();
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file), "{text}");
+            assert_eq!(read(&watch, &file), Some(Sha256::digest(text).into()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_noticed_on_a_file_system_that_gives_no_events() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("routes.toml");
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = FileWatch::new();
+        // As it is if the watcher cannot be made, and on NFS, whose watcher is silent.
+        watch.watcher = None;
+        watch.set([file.clone()]);
+        for text in ["two", "three"] {
+            std::fs::write(&file, text).unwrap();
+            let asked = tokio::time::Instant::now();
+            assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file), "{text}");
+            assert!(asked.elapsed() <= TICK * 2, "{text}: after {:?}", asked.elapsed());
+        }
     }
 }

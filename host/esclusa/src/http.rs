@@ -5,5 +5,6 @@ pub(crate) mod answer_budget;
 pub(crate) mod api_error;
 pub(crate) mod bodies;
 pub(crate) mod connections;
+pub(crate) mod decoding;
 pub(crate) mod handover;
 pub(crate) mod work_limits;

@@ -192,6 +192,6 @@ impl DeliveryClock {
 pub(super) async fn call(route: &Route, origin: &BatchOrigin, columns: &Arc<Columns>) -> Result<CallOutput, CallError> {
     let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
     let output = route.plugin().plugin.call(origin, columns, reads).await?;
-    route.spec.grants.check(&output, columns.len())?;
+    route.spec.check(&output, columns.len())?;
     Ok(output)
 }

@@ -21,6 +21,7 @@ mod sinks;
 mod table_reads;
 mod telemetry;
 mod threads;
+mod visible;
 mod wiring;
 
 pub use cli::Cli;

@@ -7,7 +7,6 @@
 mod auth;
 mod client_address;
 mod cors;
-mod decoding;
 mod endpoints;
 pub(crate) mod idempotency;
 pub(crate) mod rate_limit;
@@ -15,13 +14,13 @@ mod request;
 mod served;
 mod service;
 mod signature;
-mod tls;
+pub(crate) mod tls;
 
 use crate::http::bodies::BodyBudget;
-use crate::http::connections::{self, ConnectionLimits, PATIENCE, Serving};
+use crate::http::connections::{self, ConnectionLimits, ConnectionMeter, PATIENCE, Serving};
 use crate::http::work_limits::WorkLimits;
 use crate::runtime::Runtime;
-use crate::runtime::listening::{Listening, NotListening, PreparedListeners};
+use crate::runtime::listening::{ListenerStatus, Listening, NotListening, PreparedListeners};
 use crate::threads::Threads;
 use crate::wiring::kept_reply::RequestsInWork;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -57,6 +56,7 @@ struct RunningListener {
     served: Arc<ArcSwap<Served>>,
     tls: Arc<ArcSwapOption<ServerConfig>>,
     closing: Arc<AtomicBool>,
+    meter: Arc<ConnectionMeter>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -221,11 +221,13 @@ impl Listeners {
             tls: tls.clone(),
             http2: true,
             closing: closing.clone(),
+            meter: Arc::default(),
         };
+        let meter = serving.meter.clone();
         let (stop, stopped) = oneshot::channel();
         let router = service::router(self.side.clone(), served.clone());
         let task = threads.spawn(connections::serve(listener, router, serving, stopped));
-        Ok(RunningListener { plan, address, socket, served, tls, closing, stop, task })
+        Ok(RunningListener { plan, address, socket, served, tls, closing, meter, stop, task })
     }
 }
 
@@ -233,5 +235,18 @@ impl Listening for Listeners {
     fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, NotListening> {
         let (ready, listeners) = (self.ready(plan)?, self);
         Ok(Box::new(move |plan| listeners.apply(ready, plan)))
+    }
+
+    fn status(&self) -> Vec<ListenerStatus> {
+        let running = self.running.lock();
+        let status = running.iter().map(|(name, running)| ListenerStatus {
+            name: name.clone(),
+            address: running.address.to_string(),
+            tls: running.plan.tls.is_some(),
+            connections: running.meter.connections(),
+            max_connections: running.plan.max_connections,
+            answers: running.meter.answers(),
+        });
+        status.collect()
     }
 }

@@ -11,7 +11,7 @@ use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::LoadedPlugin;
 use esclusa_sandbox::child::{ChildCommand, ChildError};
-use esclusa_sandbox::{CompiledPlugin, Compiler, LoadError, RouteSettings, Sandbox, compile_plugin};
+use esclusa_sandbox::{CompiledPlugin, Compiler, LoadError, PluginFile, RouteSettings, Sandbox, compile_plugin};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -77,12 +77,15 @@ pub(crate) async fn load_all<'a>(
     let routes: Vec<&plan::RouteSpec> = routes.collect();
     // Routes may share a file: it is read and compiled once.
     let files: BTreeSet<&Path> = routes.iter().map(|route| &*route.plugin).collect();
-    let load = |file| async move { (file, sandbox.load(file).await.map_err(Arc::new)) };
+    let load = |file: &'a Path| {
+        let users = routes.iter().copied().filter(move |route| *route.plugin == *file);
+        async move { (file, load_file(sandbox, file, users).await) }
+    };
     let loaded: BTreeMap<&Path, _> = join_all(files.into_iter().map(load)).await.into_iter().collect();
     let configured = join_all(routes.iter().map(|route| async {
         match loaded.get(&*route.plugin)? {
             Ok(loaded) => Some(configure(loaded, route).await),
-            Err(error) => Some(Err(PluginRefusal::Load(error.clone()))),
+            Err(refused) => Some(Err(refused.clone().of(route))),
         }
     }));
     let (mut loaded_plugins, mut refused) = (Vec::new(), Vec::new());
@@ -101,20 +104,56 @@ pub(crate) async fn load_all<'a>(
 /// # Errors
 /// [`PluginRefusal`]; the route keeps its plugin.
 pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
-    let loaded = sandbox.load(&route.plugin).await.map_err(|error| PluginRefusal::Load(Arc::new(error)))?;
-    configure(&loaded, route).await
+    let loaded = load_file(sandbox, &route.plugin, std::iter::once(route)).await;
+    configure(&loaded.map_err(|refused| refused.of(route))?, route).await
 }
 
-/// Configures a loaded plugin for a route.
-///
-/// # Errors
-/// [`PluginRefusal`].
-pub(crate) async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
-    // First of all checks: a file that is not the pinned one is not looked at any further.
-    if let Some(pinned) = &route.sha256
-        && **pinned != *loaded.digest
-    {
-        return Err(PluginRefusal::Pin { found: loaded.digest.to_string(), pinned: pinned.clone() });
+/// Why a file is of no use to any of its routes.
+#[derive(Clone)]
+enum FileRefusal {
+    /// It cannot be loaded.
+    Load(Arc<LoadError>),
+    /// Every route pins another digest than this one.
+    Unwanted(Arc<str>),
+}
+
+impl FileRefusal {
+    /// The refusal for one of the routes.
+    fn of(self, route: &plan::RouteSpec) -> PluginRefusal {
+        match self {
+            FileRefusal::Load(why) => PluginRefusal::Load(why),
+            FileRefusal::Unwanted(found) => pin_refusal(&found, route),
+        }
+    }
+}
+
+/// Loads the plugin of a file for routes. Nothing of a file that all of them refuse by its digest is compiled, let alone run.
+async fn load_file(
+    sandbox: &Sandbox,
+    path: &Path,
+    mut routes: impl Iterator<Item = &plan::RouteSpec>,
+) -> Result<CompiledPlugin, FileRefusal> {
+    let refused = |why| FileRefusal::Load(Arc::new(why));
+    let file = PluginFile::read(path).await.map_err(refused)?;
+    if !routes.any(|route| takes(route, &file.digest)) {
+        return Err(FileRefusal::Unwanted(file.digest));
+    }
+    sandbox.load(file).await.map_err(refused)
+}
+
+/// True if a route takes a file with this digest.
+fn takes(route: &plan::RouteSpec, digest: &str) -> bool {
+    route.sha256.as_deref().is_none_or(|pinned| pinned == digest)
+}
+
+fn pin_refusal(found: &str, route: &plan::RouteSpec) -> PluginRefusal {
+    PluginRefusal::Pin { found: found.to_owned(), pinned: route.sha256.clone().unwrap_or_default() }
+}
+
+/// Configures a plugin for a route, which may share the file with routes that pin another one.
+async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
+    if !takes(route, &loaded.digest) {
+        return Err(pin_refusal(&loaded.digest, route));
     }
     let info = &loaded.info;
     if let Some(schema) = &info.config_schema {
@@ -125,6 +164,7 @@ pub(crate) async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) 
         config: route.config.to_string(),
         limits: route.limits,
         instances: route.instances,
+        secrets: route.secrets.clone(),
     };
     let plugin = loaded.configure(settings).await.map_err(|error| PluginRefusal::Init(error.to_string()))?;
     Ok(LoadedPlugin {

@@ -132,6 +132,7 @@ async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Resu
         lane: dead_letter.lane.as_str().into(),
         handler: route.handler(&route.plugin()),
         actions: vec![Action::Send(send)],
+        hops: Vec::new(),
         outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,

@@ -32,6 +32,7 @@ use redirect_engine::{RedirectEngine, ReplayTally, UncountedEngine};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// The stores that a replay uses.
@@ -120,7 +121,9 @@ pub(crate) async fn replay(
     let tally = Arc::new(ReplayTally::default());
     let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.needs_dedup(&job.wired));
-    let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, plugin, Meter::default());
+    // Without a breaker: a replay has to end, with its events or with the failure.
+    let spec = plan::RouteSpec { breaker: Duration::ZERO, ..job.route.clone() };
+    let route = Route::new(spec, facts, Arc::new(redirect), none, plugin, Meter::default());
     let shared = Arc::new(LaneContext {
         activity: Arc::new(Activity::default()),
         start: tokio::time::Instant::now(),

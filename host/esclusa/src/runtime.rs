@@ -165,12 +165,14 @@ impl Runtime {
         self.http_sources.lock().get(source).cloned()
     }
 
-    /// True if every route that reads the source is paused or halted.
+    /// True if every route that reads the source is paused or halted, or its breaker is open.
     #[must_use]
     pub(crate) fn rests(&self, source: &str) -> bool {
         let running = self.running();
         let mut readers = running.values().filter(|running| *running.route.spec.source == *source);
-        readers.all(|reader| matches!(reader.route.mode(), Mode::Paused | Mode::Halted(_)))
+        readers.all(|reader| {
+            matches!(reader.route.mode(), Mode::Paused | Mode::Halted(_)) || reader.route.open_breaker().is_some()
+        })
     }
 
     /// Waits until nothing is left to do.
@@ -188,6 +190,9 @@ impl Runtime {
         let Some(found) = find() else { return Ok(false) };
         // A route with `enabled = false` is not noted as paused: after a restart routes.toml decides.
         self.store.set_paused(route, pause && found.spec.enabled).await?;
+        if !pause {
+            found.close_breaker();
+        }
         found.set_mode(if pause { Mode::Paused } else { Mode::Running });
         Ok(true)
     }

@@ -6,28 +6,27 @@ pub(crate) mod console;
 pub(crate) mod smtp;
 pub(crate) mod webhook;
 
+use esclusa_flow::hidden_text::{escape_hidden, is_hidden};
+
 /// A message as one line of text: JSON stays JSON, text that is one printable line stays as it is, everything else
 /// becomes a JSON string. Control characters of a guest never reach a terminal.
 #[must_use]
 pub(crate) fn line(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);
-    if !text.chars().any(|c| c.is_control() || is_bidi(c)) {
+    if !text.chars().any(is_hidden) {
         return text.into_owned();
     }
     if serde_json::from_slice::<&serde_json::value::RawValue>(data).is_ok() {
         // Raw control characters in valid JSON are white space between tokens.
-        return text.chars().map(|c| if c.is_control() { ' ' } else { c }).flat_map(escape).collect();
+        return escape(&text.replace(['\n', '\r', '\t'], " "));
     }
-    let quoted = serde_json::to_string(&text).unwrap_or_default();
-    quoted.chars().flat_map(escape).collect()
+    escape(&serde_json::to_string(&text).unwrap_or_default())
 }
 
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn escape(c: char) -> Vec<char> {
-    if c.is_control() || is_bidi(c) { format!("\\u{:04x}", c as u32).chars().collect() } else { vec![c] }
+/// JSON on one line, with its hidden characters escaped.
+fn escape(json: &str) -> String {
+    // JSON allows this one in its strings, as it is.
+    escape_hidden(json).replace('\u{7f}', "\\u007f")
 }
 
 #[cfg(test)]
@@ -41,5 +40,10 @@ mod tests {
         assert_eq!(line(b"two\nlines"), "\"two\\nlines\"");
         assert_eq!(line("\u{1b}[31mred".as_bytes()), "\"\\u001b[31mred\"");
         assert_eq!(line("\"a\u{202e}b\"".as_bytes()), "\"a\\u202eb\"");
+        assert_eq!(line("a\u{9b}31m\u{200b}\u{7f}b".as_bytes()), "\"a\\u009b31m\\u200b\\u007fb\"");
+        assert_eq!(
+            line("{\"a\":\r\n\t\"\u{85}\u{e0041}\u{7f}\"}".as_bytes()),
+            "{\"a\":   \"\\u0085\\udb40\\udc41\\u007f\"}"
+        );
     }
 }

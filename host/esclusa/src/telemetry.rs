@@ -2,12 +2,14 @@
 //!
 //! With JSON every line of standard error is an object, messages of the command line included.
 //!
-//! Messages are constant; all that varies is in fields. Text of guests is escaped before it is logged.
+//! Messages are constant; all that varies is in fields. Text of guests is escaped before it is logged, and what could fool a
+//! reader of any other text when it is written.
 
 mod repeats;
 
 pub(crate) use repeats::finish;
 
+use crate::visible::VisibleWriter;
 use repeats::Repeats;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -34,7 +36,7 @@ static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
     let targets = targets(filter)?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| VisibleWriter::new(std::io::stderr()));
     let logs = tracing_subscriber::registry().with(targets);
     let repeats = Repeats::start();
     let started = match format {

@@ -17,6 +17,7 @@ use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::source::Positions;
 use esclusa_pipeline::commit::ProgressKind;
+use esclusa_pipeline::masked;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Route};
@@ -64,11 +65,13 @@ impl Wiring<'_> {
         // Dead letters may go to an output that the plugin itself may not use.
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
         let sinks: BTreeMap<String, Arc<dyn Sink>> = outputs
-            .filter_map(|name| Some((name.clone(), open_sink(self.plan.outputs.get(name)?, self.cloud)?)))
+            .filter_map(|name| Some((name, open_sink(self.plan.outputs.get(name)?, self.cloud)?)))
+            .map(|(name, sink)| (name.clone(), masked::sink(sink, &spec.secrets)))
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
         let facts = (source.kind().into(), progress_kind(source), self.plan.needs_dedup(spec));
         let (engine, parts) = self.engine(spec, source, (sinks.clone(), meters.clone()));
+        let engine = masked::engine(engine, &spec.secrets);
         Some((Route::new(spec.clone(), facts, engine, (sinks, meters), plugin, meter), parts))
     }
 

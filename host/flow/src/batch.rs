@@ -20,19 +20,32 @@ pub enum Token {
 pub struct Claim {
     token: Token,
     refused: Option<Box<Reason>>,
+    hops: u32,
 }
 
 impl Claim {
     /// A claim on the event at `token`. Made by sources only.
     #[must_use]
     pub fn new(token: Token) -> Self {
-        Claim { token, refused: None }
+        Claim { token, refused: None, hops: 0 }
     }
 
     /// A claim on an event that its source refuses: the event is given up for this reason, without a call.
     #[must_use]
     pub fn refused(token: Token, reason: Reason) -> Self {
-        Claim { token, refused: Some(Box::new(reason)) }
+        Claim { token, refused: Some(Box::new(reason)), hops: 0 }
+    }
+
+    /// The same claim on an event that has come by so many routes.
+    #[must_use]
+    pub fn with_hops(self, hops: u32) -> Self {
+        Claim { hops, ..self }
+    }
+
+    /// How many routes the event has come by; see [`crate::hops`].
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        self.hops
     }
 
     /// Why the source refuses the event; `None`: a plugin gets it.

@@ -12,6 +12,7 @@ mod failure;
 pub use drive::{NotCommitted, Steps, drive};
 
 use crate::batch::Claim;
+use crate::breaker::Standstill;
 use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::event::Columns;
 use crate::index::{CallIndex, EventIndex};
@@ -115,6 +116,8 @@ pub struct Delivery {
     /// The events of the call in work.
     calling: Vec<EventIndex>,
     halted: Option<String>,
+    /// The last time that the route stood still.
+    stood_still: Option<Standstill>,
 }
 
 impl Delivery {
@@ -138,7 +141,13 @@ impl Delivery {
             output: CallOutput::default(),
             calling: Vec::new(),
             halted: None,
+            stood_still: None,
         }
+    }
+
+    /// Tells when the route stood still: that time does not count for the age of events.
+    pub fn note_standstill(&mut self, stood_still: Option<Standstill>) {
+        self.stood_still = stood_still;
     }
 
     /// Decides events that the plugin does not get: filtered ones, and those whose filter takes too long. Called before the
@@ -175,6 +184,19 @@ impl Delivery {
         self
     }
 
+    /// Gives up events that have come by `max_hops` routes or more; zero: none. Called after [`Delivery::filtered`]: a filter may
+    /// be what stops a loop.
+    pub fn give_up_hops(&mut self, claims: &[Claim], max_hops: u32) {
+        for (event, claim) in EventIndex::all(claims.len()).zip(claims) {
+            if max_hops > 0 && claim.hops() >= max_hops && self.undecided(event) {
+                let hops = claim.hops();
+                let message =
+                    format!("it has come by {hops} routes and max_hops is {max_hops}: routes may feed each other");
+                self.decide(event, Verdict::Dead(Reason::new("limit.hops", message)));
+            }
+        }
+    }
+
     /// How often the event was tried, this time included. The plugin sees this as `attempt`.
     #[must_use]
     pub fn attempt(&self, event: EventIndex) -> u32 {
@@ -185,6 +207,13 @@ impl Delivery {
     #[must_use]
     pub fn next_event(&self) -> Option<EventIndex> {
         self.parts.front().and_then(|part| part.events.first().copied())
+    }
+
+    /// The event to probe with after so many probes, among those that have no verdict yet: each in turn.
+    #[must_use]
+    pub fn open_event(&self, probes: usize) -> Option<EventIndex> {
+        let open = || self.parts.iter().flat_map(|part| &part.events).copied().filter(|event| self.undecided(*event));
+        open().nth(probes.checked_rem(open().count())?)
     }
 
     /// The next step. Asking again without a report in between gives the same step.
@@ -275,7 +304,9 @@ impl Delivery {
         for &event in events {
             // An event without a timestamp has no age.
             let Some(accepted) = self.timestamps.get(event.at()).copied() else { continue };
-            let age = now.since(Timestamp::from_millis(accepted));
+            let accepted = Timestamp::from_millis(accepted);
+            let excused = self.stood_still.map_or(Duration::ZERO, |still| still.within(accepted, now));
+            let age = now.since(accepted).saturating_sub(excused);
             if age > limit && self.undecided(event) {
                 let (age, limit) = (age.as_millis(), limit.as_millis());
                 let message = format!("older than max_record_age: {age} ms > {limit} ms");

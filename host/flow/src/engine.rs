@@ -47,6 +47,9 @@ pub struct Commit {
     pub handler: Handler,
     /// Writes to this engine, in order. Sends among them go to the engine's own streams and queues.
     pub actions: Vec<Action>,
+    /// How many routes the changes that each action makes have come by, aligned with the actions; see [`crate::hops`]. Sends carry
+    /// the count themselves.
+    pub hops: Vec<u32>,
     /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard
     /// that fails has sent nothing, and a crash sends exactly these again. Shared: the lane that commits sends them afterwards.
     pub outbox: Arc<Vec<OutboxMessage>>,

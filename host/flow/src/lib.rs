@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bounds;
+pub mod breaker;
 pub mod call_output;
 pub mod counts;
 pub mod dead_letter;
@@ -15,22 +16,25 @@ pub mod engine;
 pub mod fault;
 pub mod granted_reads;
 pub mod grants;
+pub mod hops;
 pub mod index;
 pub mod lag;
 pub mod lane_progress;
+pub mod object_path;
 pub mod outbox;
 pub mod page_token;
 pub mod plugin;
 pub mod reads;
 pub mod reply_headers;
 pub mod retry;
+pub mod secrets;
 pub mod settings;
 pub mod sharding;
 pub mod source;
 pub mod timestamp;
 pub mod verdict;
 
-pub use esclusa_data::{event, event_template, filter, item, step_budget};
+pub use esclusa_data::{event, event_template, filter, hidden_text, item, step_budget};
 
 /// A boxed future, as the boundary traits return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -54,11 +54,8 @@ impl ClientContext for Denials {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let tls = matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::SSL));
-        match client::fault(reason, &error) {
-            fault @ Fault::Refused { .. } => *self.0.lock() = Some(fault),
-            fault if tls => *self.0.lock() = Some(fault),
-            _ => {}
+        if let fault @ Fault::Refused { .. } = client::fault(reason, &error) {
+            *self.0.lock() = Some(fault);
         }
     }
 }
@@ -79,8 +76,9 @@ fn describe(connection: &KafkaConnection, topics: &[String], timeout: Duration) 
 
 fn partitions(consumer: &BaseConsumer<Denials>, topic: &str, end: Instant, doing: &str) -> Result<usize, Fault> {
     loop {
-        // Errors of connections come by way of polls.
-        while consumer.poll(Duration::ZERO).is_some() {}
+        // Errors of connections come by way of polls, after the lines of the log that tell of them. A poll without any time would
+        // take one of those and end.
+        while consumer.poll(Duration::from_millis(20)).is_some() {}
         if let Some(denied) = consumer.context().0.lock().clone() {
             return Err(denied);
         }

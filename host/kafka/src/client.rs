@@ -42,7 +42,8 @@ pub(crate) fn fault(doing: &str, error: &KafkaError) -> Fault {
         };
     };
     match code {
-        RDKafkaErrorCode::SaslAuthenticationFailed
+        RDKafkaErrorCode::SSL
+        | RDKafkaErrorCode::SaslAuthenticationFailed
         | RDKafkaErrorCode::Authentication
         | RDKafkaErrorCode::TopicAuthorizationFailed
         | RDKafkaErrorCode::GroupAuthorizationFailed

@@ -392,3 +392,6 @@ impl Member {
         Beginnings { consumer, start: self.rules.start, grouped, seen }.find(places, &stored, alone)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! A partition while this process owns it: what was read, given and settled of it, and what the group has yet to be told.
 
+mod arrival;
 mod lag;
 
 use crate::context::GroupContext;
 use crate::gathered::Gathered;
 use crate::record::Record;
+use arrival::Arrival;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
@@ -207,13 +209,13 @@ impl Partition {
                 Some(Ok(message)) => {
                     let record = Record::of(&message);
                     let offset = record.offset;
-                    // Fetched before the last seek: the partition still reaches to where reading goes on, so it was not made again.
-                    if offset < state.next && state.end.is_some_and(|end| end >= state.next) {
+                    let arrival = Arrival::of(offset, state.next, state.end);
+                    if arrival == Arrival::Stale {
                         return Err(lost(&self.id, "a record came from before the place that it went back to"));
                     }
                     let left = gathered.add(&self.id, record, limit)?.map(Record::into_owned);
                     drop(message);
-                    if offset < state.next {
+                    if arrival == Arrival::Anew {
                         self.lag.add_gap();
                         tracing::warn!(
                             lane = self.id,
@@ -221,7 +223,7 @@ impl Partition {
                             expected = state.next,
                             "the offset before was out of range: the topic was made again, or cut; reading from its oldest record"
                         );
-                    } else if offset > state.next {
+                    } else if arrival == Arrival::Behind {
                         state.jumped.get_or_insert(state.next);
                     }
                     (state.next, state.at_end) = (offset.saturating_add(1), false);

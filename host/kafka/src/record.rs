@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::hops;
 use esclusa_flow::verdict::Reason;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use std::borrow::Cow;
@@ -32,6 +33,8 @@ pub(crate) struct Record<'m> {
     key: Cow<'m, str>,
     data: Cow<'m, [u8]>,
     attributes: Vec<(String, Cow<'m, str>)>,
+    /// How many routes it has come by.
+    hops: u32,
     /// Why no plugin gets it.
     refused: Option<&'static str>,
 }
@@ -55,12 +58,14 @@ impl<'m> Record<'m> {
         let headers = catch_unwind(AssertUnwindSafe(|| message.headers().map(read_headers).unwrap_or_default()));
         let refused = headers.is_err().then_some("the name of a header is not UTF-8 text");
         attributes.extend(headers.unwrap_or_default());
+        let hops = take_hops(&mut attributes);
         Record {
             offset: message.offset(),
             timestamp: message.timestamp().to_millis().and_then(|at| u64::try_from(at).ok()).unwrap_or_default(),
             key,
             data: Cow::Borrowed(message.payload().unwrap_or_default()),
             attributes,
+            hops,
             refused,
         }
     }
@@ -74,6 +79,7 @@ impl<'m> Record<'m> {
             key: Cow::Owned(self.key.into_owned()),
             data: Cow::Owned(self.data.into_owned()),
             attributes: self.attributes.into_iter().map(owned).collect(),
+            hops: self.hops,
             refused: self.refused,
         }
     }
@@ -100,10 +106,11 @@ impl<'m> Record<'m> {
         };
         columns.push(&event).map_err(|e| Fault::Permanent(e.to_string()))?;
         let token = Token::Offset(u64::try_from(self.offset).unwrap_or_default());
-        claims.push(match self.refused {
+        let claim = match self.refused {
             Some(why) => Claim::refused(token, Reason::new("kafka.header", why)),
             None => Claim::new(token),
-        });
+        };
+        claims.push(claim.with_hops(self.hops));
         Ok(())
     }
 }
@@ -127,6 +134,18 @@ fn read_headers<'m, H: Headers>(headers: &'m H) -> Vec<(String, Cow<'m, str>)> {
         });
     }
     attributes
+}
+
+/// Takes the count of hops off the attributes of a record; it may have been given several times.
+fn take_hops(attributes: &mut Vec<(String, Cow<'_, str>)>) -> u32 {
+    let header = format!("{HEADER}{}", hops::ATTRIBUTE);
+    let again = format!("{header}.");
+    for (name, _) in attributes.iter_mut() {
+        if name.strip_prefix(&again).is_some_and(|number| number.parse::<u32>().is_ok()) {
+            name.clone_from(&header);
+        }
+    }
+    hops::take(attributes, &header)
 }
 
 /// What a message of a plugin is as a record.
@@ -209,6 +228,16 @@ mod tests {
             written,
             [("trace", b"one".to_vec()), ("trace", b"two".to_vec()), ("raw", vec![0xff, 0]), ("none", Vec::new())]
         );
+    }
+
+    #[test]
+    fn the_count_of_hops_is_a_header_that_is_no_attribute_of_the_event() {
+        let headers =
+            Outgoing::of(None, b"", &owned(&[("trace", "1"), (hops::ATTRIBUTE, "3"), ("header.esclusa-hops", "5")]))
+                .headers;
+        let mut read = read_headers(&headers);
+        assert_eq!(take_hops(&mut read), 5);
+        assert_eq!(read, [("header.trace".to_owned(), Cow::Borrowed("1"))]);
     }
 
     #[test]

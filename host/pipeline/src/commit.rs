@@ -9,6 +9,7 @@ use esclusa_flow::dead_letter::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
+use esclusa_flow::hops;
 use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::timestamp::Timestamp;
 use esclusa_flow::verdict::{Reason, Verdict};
@@ -73,42 +74,11 @@ impl CommitBuilder<'_> {
         output: CallOutput,
         attempt: impl Fn(EventIndex) -> u32,
     ) -> PreparedCommit {
-        let CommitBuilder { rules, handler, batch, previous, now } = *self;
-        let (mut actions, mut causes, mut outbox) = (Vec::with_capacity(output.effects.len()), Vec::new(), Vec::new());
-        let mut ids = EffectIds::new(batch, &settlement.called);
-        for effect in output.effects {
-            // An event that was rejected or skipped leaves no effects, although its call returned some.
-            if !settlement.keeps(effect.cause) {
-                continue;
-            }
-            match effect.action {
-                // An engine cannot send outside and commit in one transaction: the message is recorded, and sent after the commit.
-                Action::Send(send) if rules.external.contains(&send.output) => {
-                    outbox.push(OutboxMessage { id: ids.next(effect.cause), send });
-                }
-                action => {
-                    actions.push(action);
-                    causes.push(effect.cause);
-                }
-            }
-        }
-        let mut dead = Vec::new();
-        for (event, reason) in settlement.dead() {
-            let Some(letter) = letter(handler, batch, event, reason, attempt(event), now) else { continue };
-            match &rules.on_failure {
-                None => dead.push(letter),
-                Some(output) => {
-                    let send = as_message(output, &letter);
-                    if rules.external.contains(output) {
-                        outbox.push(OutboxMessage { id: letter_id(&letter), send });
-                    } else {
-                        actions.push(Action::Send(send));
-                        // If the engine refuses the letter, no event of the call is to blame for it.
-                        causes.push(None);
-                    }
-                }
-            }
-        }
+        let CommitBuilder { rules, handler, batch, previous, .. } = *self;
+        let mut parts = CommitContent::default();
+        self.add_effects(settlement, output, &mut parts);
+        self.add_letters(settlement, attempt, &mut parts);
+        let CommitContent { actions, hops, causes, outbox, dead } = parts;
         let mut counts = Counts::default();
         settlement.verdicts.iter().for_each(|(_, verdict)| counts.add(verdict));
         let id = |local: CallIndex| {
@@ -123,6 +93,7 @@ impl CommitBuilder<'_> {
             lane: origin.lane.clone(),
             handler: handler.clone(),
             actions,
+            hops,
             outbox: Arc::new(outbox),
             dead,
             progress: progress(rules.progress, batch, settlement, previous),
@@ -132,6 +103,81 @@ impl CommitBuilder<'_> {
         };
         PreparedCommit { commit, causes }
     }
+
+    /// Adds the effects of events that are done, and of the batch as a whole.
+    fn add_effects(&self, settlement: &Settlement, output: CallOutput, parts: &mut CommitContent) {
+        let whole = hops_of(self.batch, &settlement.called);
+        let mut ids = EffectIds::new(self.batch, &settlement.called);
+        for effect in output.effects {
+            // An event that was rejected or skipped leaves no effects, although its call returned some.
+            if !settlement.keeps(effect.cause) {
+                continue;
+            }
+            let event = effect.cause.and_then(|cause| settlement.called.get(cause.at()));
+            let hops = hops::next(event.map_or(whole, |event| hops_of(self.batch, [event])));
+            match effect.action {
+                // An engine cannot send outside and commit in one transaction: the message is recorded, and sent after the commit.
+                Action::Send(send) if self.rules.external.contains(&send.output) => {
+                    parts.outbox.push(OutboxMessage { id: ids.next(effect.cause), send: with_hops(send, hops) });
+                }
+                Action::Send(send) => parts.add(Action::Send(with_hops(send, hops)), hops, effect.cause),
+                write => parts.add(write, hops, effect.cause),
+            }
+        }
+    }
+
+    /// Adds the dead letters of events that are given up.
+    fn add_letters(&self, settlement: &Settlement, attempt: impl Fn(EventIndex) -> u32, parts: &mut CommitContent) {
+        for (event, reason) in settlement.dead() {
+            let letter = letter(self.handler, self.batch, event, reason, attempt(event), self.now);
+            let Some(letter) = letter else { continue };
+            let Some(output) = &self.rules.on_failure else {
+                parts.dead.push(letter);
+                continue;
+            };
+            let hops = hops::next(hops_of(self.batch, [&event]));
+            let send = with_hops(as_message(output, &letter), hops);
+            if self.rules.external.contains(output) {
+                parts.outbox.push(OutboxMessage { id: letter_id(&letter), send });
+            } else {
+                // If the engine refuses the letter, no event of the call is to blame for it.
+                parts.add(Action::Send(send), hops, None);
+            }
+        }
+    }
+}
+
+/// What a commit carries out.
+#[derive(Default)]
+struct CommitContent {
+    actions: Vec<Action>,
+    /// Aligned with the actions.
+    hops: Vec<u32>,
+    /// Aligned with the actions.
+    causes: Vec<Option<CallIndex>>,
+    outbox: Vec<OutboxMessage>,
+    dead: Vec<DeadLetter>,
+}
+
+impl CommitContent {
+    fn add(&mut self, action: Action, hops: u32, cause: Option<CallIndex>) {
+        self.actions.push(action);
+        self.hops.push(hops);
+        self.causes.push(cause);
+    }
+}
+
+/// The most routes that one of these events has come by: what the batch as a whole causes has come by one more.
+fn hops_of<'e>(batch: &Batch, events: impl IntoIterator<Item = &'e EventIndex>) -> u32 {
+    let claims = events.into_iter().filter_map(|event| batch.claims.get(event.at()));
+    claims.map(Claim::hops).max().unwrap_or_default()
+}
+
+/// A message that carries the count. The plugin's own attribute of that name, if there is one, does not count.
+fn with_hops(mut send: SendMessage, hops: u32) -> SendMessage {
+    hops::take(&mut send.attributes, hops::ATTRIBUTE);
+    send.attributes.push(hops::attribute(hops));
+    send
 }
 
 /// The position that `settlement` reaches in an ordered lane.
@@ -264,6 +310,59 @@ mod tests {
     use super::*;
     use esclusa_flow::effect::Effect;
     use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
+
+    #[test]
+    fn an_effect_has_one_hop_more_than_its_event_and_one_of_the_batch_more_than_any() {
+        let mut batch = batch(&["a", "b", "c", "dead"]);
+        for (claim, hops) in batch.claims.iter_mut().zip([3, 0, hops::MOST, 7]) {
+            *claim = Claim::new(claim.token().clone()).with_hops(hops);
+        }
+        let send = |output: &str| {
+            let attributes = vec![("own".to_owned(), "1".to_owned()), (hops::ATTRIBUTE.to_owned(), "0".to_owned())];
+            Action::Send(SendMessage { output: output.to_owned(), key: None, data: Vec::new(), attributes })
+        };
+        let delete = || {
+            let key = esclusa_flow::item::Item(Vec::new());
+            Action::Delete(esclusa_flow::effect::DeleteItem { table: "t".to_owned(), key, guard: None })
+        };
+        let effects = [(Some(0), send("in")), (Some(1), send("out")), (None, delete()), (Some(1), delete())];
+        let effects = effects.map(|(cause, action)| Effect { cause: cause.map(CallIndex), action }).to_vec();
+        let rules = CommitRules {
+            progress: ProgressKind::Position,
+            external: BTreeSet::from(["out".to_owned()]),
+            dedup: false,
+            on_failure: Some("letters".to_owned()),
+        };
+        let verdict = |event: EventIndex| match event.0 {
+            3 => Verdict::Dead(Reason::new("limit.hops", "")),
+            _ => Verdict::Done,
+        };
+        let settlement = Settlement {
+            called: [0, 1].map(EventIndex).to_vec(),
+            verdicts: EventIndex::all(4).map(|event| (event, verdict(event))).collect(),
+        };
+        let handler = Handler::default();
+        let builder = CommitBuilder {
+            rules: &rules,
+            handler: &handler,
+            batch: &batch,
+            previous: None,
+            now: Timestamp::default(),
+        };
+        let output = CallOutput { effects, ..CallOutput::default() };
+        let commit = builder.build(&settlement, output, |_| 1).commit;
+        assert_eq!(commit.hops, [4, 4, 1, 8], "event 2 was not called");
+        let carried = |send: &SendMessage| {
+            let mut attributes = send.attributes.clone();
+            (hops::take(&mut attributes, hops::ATTRIBUTE), attributes.len())
+        };
+        let sends = commit.actions.iter().filter_map(|action| match action {
+            Action::Send(send) => Some(carried(send)),
+            _ => None,
+        });
+        assert_eq!(sends.collect::<Vec<_>>(), [(4, 1), (8, 2)]);
+        assert_eq!(carried(&commit.outbox[0].send), (1, 1));
+    }
 
     /// A batch of events with these ids.
     fn batch(ids: &[&str]) -> Batch {

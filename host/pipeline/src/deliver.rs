@@ -1,7 +1,9 @@
 //! Delivers one batch of a lane: carries out the steps that `esclusa_flow::delivery` decides.
 
 mod call;
+mod hold;
 
+use crate::activity::ActivityGuard;
 use crate::batch_filter::{self, FilterTask};
 use crate::commit::{self, CommitBuilder, PreparedCommit};
 use crate::context::LaneContext;
@@ -9,6 +11,7 @@ use crate::meter::{self, WaitingEvents, timestamp_now};
 use crate::outbox::{self, RecordedOutbox};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
 use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::breaker::Standstill;
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::Handler;
@@ -74,8 +77,14 @@ impl<'a> BatchDelivery<'a> {
             Some(sharding) => delivery.split_before(&sharding.part_starts(&batch.columns)),
             None => delivery,
         };
-        let filtering =
-            batch_filter::filter_batch(route, &batch.columns).map(|verdicts| delivery.filtered(verdicts)).err();
+        let filtering = match batch_filter::filter_batch(route, &batch.columns) {
+            Ok(verdicts) => {
+                delivery.filtered(verdicts);
+                delivery.give_up_hops(&batch.claims, route.spec.max_hops);
+                None
+            }
+            Err(task) => Some(task),
+        };
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
         let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open };
@@ -84,7 +93,11 @@ impl<'a> BatchDelivery<'a> {
 
     /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit.
     /// `None` for a lane that runs ahead.
-    pub(crate) async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
+    pub(crate) async fn run(
+        &mut self,
+        mut lane: Option<&mut (dyn Lane + '_)>,
+        activity: &ActivityGuard,
+    ) -> DeliveryEnd {
         let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
             biased;
@@ -92,21 +105,24 @@ impl<'a> BatchDelivery<'a> {
             () = keep(&mut lane) => {}
             () = route.stopped() => return DeliveryEnd::Stopped,
         }
-        let mut steps = LaneSteps { work: &mut self.work, lane, mode };
+        let mut steps = LaneSteps { work: &mut self.work, lane, mode, activity };
         drive(&mut self.delivery, &mut steps).await.err().unwrap_or(DeliveryEnd::Settled)
     }
 
     /// Makes the first call of this batch while the batch before is still in work.
     pub(crate) async fn call_ahead(&mut self) {
         // A plugin that has read a table will most likely read again: its call would be cancelled, and its work lost.
-        if self.work.plugin.has_read() {
+        if self.work.plugin.has_read() || self.work.route.breaker.is_open() {
             return;
         }
         self.filter().await;
+        self.delivery.note_standstill(self.work.route.breaker.stood_still());
         // Only a call: commits and waits have their turn after the batch before.
         let Step::Call(events) = self.delivery.step(self.work.now()) else { return };
         // Its result is kept in the delivery, which asks for the commit as its first step when the batch has its turn.
-        if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await {
+        if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await
+            && self.work.note_for_breaker(&events, &result)
+        {
             self.delivery.called(result, self.work.now());
         }
     }
@@ -117,6 +133,7 @@ impl<'a> BatchDelivery<'a> {
             let verdicts = filtering.end().await;
             self.filtering = None;
             self.delivery.filtered(verdicts);
+            self.delivery.give_up_hops(&self.work.batch.claims, self.work.route.spec.max_hops);
         }
     }
 }
@@ -199,8 +216,8 @@ impl BatchInWork<'_> {
                 return Err(DeliveryEnd::Lost);
             }
             CommitError::Fault(fault) => {
-                tracing::error!(route = %name, error = %fault, "cannot commit; trying again");
-                self.route.meter.error("engine.commit", &fault.to_string());
+                tracing::error!(route = %name, error = %fault, code = fault.code(), "cannot commit; trying again");
+                self.route.meter.error(fault.code().unwrap_or("engine.commit"), &fault.to_string());
                 // The delivery would try again for ever: an engine that fails must not hold up a stop.
                 if self.route.mode() == Mode::Stopped {
                     return Err(DeliveryEnd::Stopped);
@@ -216,6 +233,7 @@ struct LaneSteps<'w, 'a, 'l, 'd> {
     work: &'w mut BatchInWork<'a>,
     lane: Option<&'l mut (dyn Lane + 'd)>,
     mode: watch::Receiver<Mode>,
+    activity: &'w ActivityGuard,
 }
 
 impl Steps for LaneSteps<'_, '_, '_, '_> {
@@ -223,6 +241,10 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
 
     fn now(&self) -> Moment {
         self.work.now()
+    }
+
+    fn stood_still(&self) -> Option<Standstill> {
+        self.work.route.breaker.stood_still()
     }
 
     async fn wait(&mut self, delivery: &Delivery, due: Duration) -> Result<(), DeliveryEnd> {
@@ -242,8 +264,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             }
         }
         // The plugin may have been replaced during the wait: the next try takes the new one.
-        work.plugin = work.route.plugin();
-        work.handler = work.route.handler(&work.plugin);
+        work.renew_plugin();
         Ok(())
     }
 
@@ -252,12 +273,18 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         delivery: &Delivery,
         events: &[EventIndex],
     ) -> Result<Result<CallOutput, CallError>, DeliveryEnd> {
-        let work = &*self.work;
-        tokio::select! {
-            biased;
-            result = work.call(delivery, events, work.route.engine.reads()) => Ok(result),
-            () = keep(&mut self.lane) => Err(DeliveryEnd::Stopped),
-            () = work.route.stopped() => Err(DeliveryEnd::Stopped),
+        loop {
+            self.wait_for_breaker(delivery).await?;
+            let work = &*self.work;
+            let result = tokio::select! {
+                biased;
+                result = work.call(delivery, events, work.route.engine.reads()) => result,
+                () = keep(&mut self.lane) => return Err(DeliveryEnd::Stopped),
+                () = work.route.stopped() => return Err(DeliveryEnd::Stopped),
+            };
+            if work.note_for_breaker(events, &result) {
+                return Ok(result);
+            }
         }
     }
 

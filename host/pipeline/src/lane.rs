@@ -50,7 +50,7 @@ pub(crate) async fn run(
     let (mut faults, mut pulled_before, mut next_batch) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
-        if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
+        if wait_until_running(&route, &mut mode, activity, &context, next_batch.is_some()).await != Mode::Running {
             return LaneEnd::Stopped;
         }
         // Counted before the pull: if it were counted after it, a commit in between could give this lane an event unnoticed.
@@ -72,7 +72,7 @@ pub(crate) async fn run(
         }
         match pulled {
             Ok(Pulled::Batch(batch)) => {
-                let (end, next) = deliver(&route, &context, lane.as_mut(), batch).await;
+                let (end, next) = deliver(&route, &context, lane.as_mut(), batch, activity).await;
                 next_batch = next;
                 match end {
                     DeliveryEnd::Settled => {}
@@ -177,13 +177,14 @@ async fn deliver<'a>(
     context: &'a LaneContext,
     lane: &mut dyn Lane,
     mut batch: InFlight<'a>,
+    activity: &ActivityGuard,
 ) -> (DeliveryEnd, Option<InFlight<'a>>) {
     if !lane.runs_ahead() {
-        return (batch.delivery.run(Some(lane)).await, None);
+        return (batch.delivery.run(Some(lane), activity).await, None);
     }
     let mut next = None;
     let end = {
-        let run = batch.delivery.run(None);
+        let run = batch.delivery.run(None, activity);
         // A route that drains or stops pulls no more.
         let run_ahead = route.unless_leaving(pull_and_call_next(route, context, lane, &mut next));
         tokio::pin!(run, run_ahead);
@@ -216,6 +217,9 @@ async fn pull_and_call_next<'a>(
     lane: &mut dyn Lane,
     next: &mut Option<InFlight<'a>>,
 ) {
+    if route.breaker.is_open() {
+        return;
+    }
     // Without a wait: this lane's own batch may hold the last permit until it is settled.
     let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };
@@ -231,17 +235,27 @@ fn limit(route: &Route) -> Limit {
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
-/// Waits while the route is paused or halted, and gives its next mode. A paused route counts as idle.
-async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, context: &LaneContext) -> Mode {
+/// Waits while the route is paused or halted, or its breaker does not let the lane pull, and gives the route's next mode. A lane with
+/// a batch need not pull. One that waits counts as idle.
+async fn wait_until_running(
+    route: &Route,
+    mode: &mut watch::Receiver<Mode>,
+    activity: &ActivityGuard,
+    context: &LaneContext,
+    has_batch: bool,
+) -> Mode {
     loop {
         let now = mode.borrow_and_update().clone();
+        let running = now == Mode::Running;
         match now {
             Mode::Paused | Mode::Halted(_) => {}
+            Mode::Running if !has_batch && !route.breaker.lets_pull() => {}
             other => return other,
         }
         activity.idle((context.commit_count)());
         tokio::select! {
             changed = mode.changed() => if changed.is_err() { return Mode::Stopped },
+            () = route.breaker.pullable(), if running => {}
             () = context.activity.nudged() => {}
         }
     }

@@ -16,11 +16,13 @@
 
 pub mod activity;
 pub mod batch_filter;
+pub mod breaker;
 pub mod budget;
 pub mod commit;
 pub mod context;
 mod deliver;
 mod lane;
+pub mod masked;
 pub mod meter;
 pub mod outbox;
 pub mod output_meter;

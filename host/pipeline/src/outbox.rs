@@ -80,7 +80,7 @@ async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
     let (dead, mut pause) = (std::mem::take(&mut outbox.dead), Duration::from_millis(50));
     // Tried for ever: an outbox that is never confirmed is sent again at every start.
     while let Err(fault) = route.engine.confirm(&route.spec.name, id, dead.clone()).await {
-        route.meter.error("outbox.confirm", &fault.to_string());
+        route.meter.error(fault.code().unwrap_or("outbox.confirm"), &fault.to_string());
         if route.unless_leaving(tokio::time::sleep(pause)).await.is_none() {
             return false;
         }

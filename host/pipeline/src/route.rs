@@ -1,5 +1,6 @@
 //! A running route: its settings, plugin, limits, meters and mode, which its lanes share.
 
+use crate::breaker::{OpenBreaker, RouteBreaker};
 use crate::budget::Budget;
 use crate::commit::{CommitRules, ProgressKind};
 use crate::meter::Meter;
@@ -76,6 +77,8 @@ pub struct Route {
     pub(crate) concurrency: Arc<Semaphore>,
     /// Bytes in flight.
     pub budget: Budget,
+    /// Holds its batches while its plugin fails.
+    pub(crate) breaker: RouteBreaker,
     /// Order in which lanes' messages are sent.
     pub(crate) send_order: SendOrder,
     /// Varies the jitter of waits: another one for each route and each process, so that they do not all try again at the
@@ -104,12 +107,15 @@ impl Route {
     ) -> Arc<Self> {
         let mode = if spec.enabled { Mode::Running } else { Mode::Paused };
         let external = sinks.keys().cloned().collect();
+        let seed = RandomState::new().hash_one(&spec.name);
+        let breaker = RouteBreaker::new(spec.name.clone(), spec.breaker, spec.policy, seed);
         let rules = CommitRules { progress, external, dedup, on_failure: spec.on_failure.clone() };
         Arc::new(Route {
             kind,
             plugin_path: spec.plugin.display().to_string().into(),
             rules,
-            seed: RandomState::new().hash_one(&spec.name),
+            seed,
+            breaker,
             engine,
             sinks,
             outputs,
@@ -135,9 +141,20 @@ impl Route {
         self.plugin.load_full()
     }
 
-    /// Puts a newly loaded plugin in place; the next batch takes it.
+    /// Puts a newly loaded plugin in place; the next batch takes it, and those that the breaker holds.
     pub fn swap(&self, loaded: LoadedPlugin) {
         self.plugin.store(Arc::new(loaded));
+        self.breaker.close();
+    }
+
+    /// The route's breaker, if it is open.
+    pub fn open_breaker(&self) -> Option<OpenBreaker> {
+        self.breaker.open()
+    }
+
+    /// Closes the route's breaker and forgets its failures: the usual rules hold again.
+    pub fn close_breaker(&self) {
+        self.breaker.close();
     }
 
     /// The route's mode.

@@ -18,7 +18,7 @@ use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::reads::{ReadError, Reads, Selection};
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{ConfiguredPlugin, RouteSettings, Sandbox, SandboxConfig};
+use esclusa_sandbox::{ConfiguredPlugin, PluginFile, RouteSettings, Sandbox, SandboxConfig};
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,9 +85,10 @@ fn batch() -> Columns {
 fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> ConfiguredPlugin {
     runtime.block_on(async {
         let sandbox = Sandbox::new(SandboxConfig::default()).expect("a sandbox");
-        let loaded = sandbox.load_bytes("bench", component).await.expect("a plugin");
+        let loaded = sandbox.load(PluginFile::of("bench", component).expect("a file")).await.expect("a plugin");
         let limits = Limits { memory: 256 << 20, ..Limits::default() };
-        let settings = RouteSettings { route: "bench".into(), config: config.to_owned(), limits, instances };
+        let (route, config, secrets) = ("bench".into(), config.to_owned(), Default::default());
+        let settings = RouteSettings { route, config, limits, instances, secrets };
         loaded.configure(settings).await.expect("a configuration")
     })
 }

@@ -17,6 +17,7 @@ use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind}
 use esclusa_flow::event::{BatchOrigin, Columns};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::reads::Reads;
+use esclusa_flow::secrets::Secrets;
 use esclusa_flow::settings::{Instances, Limits};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -33,6 +34,8 @@ pub struct RouteSettings {
     pub limits: Limits,
     /// Whether instances are reused.
     pub instances: Instances,
+    /// What no text of the plugin may show.
+    pub secrets: Secrets,
 }
 
 /// A plugin configured for a route.
@@ -105,7 +108,8 @@ impl RouteCalls {
 
     /// An instance that has not started yet.
     fn instance(&self) -> Instance {
-        Instance::new(&self.program, &self.settings.route, &self.rate, self.settings.limits)
+        let (rate, secrets) = (&self.rate, &self.settings.secrets);
+        Instance::new(&self.program, &self.settings.route, (rate, secrets), self.settings.limits)
     }
 
     async fn run(
@@ -169,7 +173,11 @@ impl Plugin for ConfiguredPlugin {
     ) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         let (calls, origin, events) = (self.0.clone(), origin.clone(), events.clone());
         let threads = self.0.program.inner.config.threads.clone();
-        let call = run_on(threads, async move { calls.run(&origin, &events, reads).await });
+        let call = run_on(threads, async move {
+            let secrets = &calls.settings.secrets;
+            let result = calls.run(&origin, &events, reads).await;
+            result.map(|output| secrets.mask_output(output)).map_err(|error| secrets.mask_call_error(error))
+        });
         Box::pin(async { call.await.unwrap_or_else(|| Err(trap::host_fault("the call was broken off"))) })
     }
 

@@ -2,12 +2,13 @@
 //!
 //! A guest cannot forge lines, move the cursor of a terminal or flood the log: control characters, ANSI sequences and
 //! characters that reorder text are escaped, lines are cut, each call has a budget of bytes and each route one of
-//! lines.
+//! lines. Secrets of the route are hidden before anything is cut or escaped.
 
 mod escape;
 
 pub(crate) use escape::escape;
 
+use esclusa_flow::secrets::Secrets;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ pub(crate) struct Journal(Arc<Mutex<JournalLines>>);
 struct JournalLines {
     route: Arc<str>,
     rate: Arc<LogRate>,
+    secrets: Secrets,
     budget: usize,
     left_out: u64,
     quiet: bool,
@@ -112,10 +114,11 @@ struct JournalLines {
 
 impl Journal {
     /// An empty journal with a budget in bytes.
-    pub(crate) fn new(route: Arc<str>, rate: Arc<LogRate>, budget: usize) -> Self {
+    pub(crate) fn new(route: Arc<str>, rate: Arc<LogRate>, secrets: Secrets, budget: usize) -> Self {
         Journal(Arc::new(Mutex::new(JournalLines {
             route,
             rate,
+            secrets,
             budget,
             left_out: 0,
             quiet: false,
@@ -129,6 +132,11 @@ impl Journal {
         self.0.lock()
     }
 
+    /// A text without the secrets of the route.
+    pub(crate) fn masked(&self, text: String) -> String {
+        self.lines().secrets.mask(text)
+    }
+
     /// Takes bytes that were written to a stream.
     pub(crate) fn write(&self, origin: LogOrigin, bytes: &[u8]) {
         self.lines().write(origin, bytes);
@@ -137,12 +145,12 @@ impl Journal {
     /// Takes a whole message. Its time grows with the bytes of the message and the lines that are shown; a long
     /// `context` is cut first.
     pub(crate) fn log(&self, origin: LogOrigin, level: LogLevel, context: &str, message: &str) {
-        let context = context.as_bytes();
-        let prefix = match context.get(..LINE).unwrap_or(context) {
+        let (context, mut lines) = (context.as_bytes(), self.lines());
+        let prefix = match context.get(..lines.secrets.reach(LINE)).unwrap_or(context) {
             [] => Vec::new(),
             shown => [shown, b": "].concat(),
         };
-        self.lines().block(level, origin, &prefix, message.as_bytes());
+        lines.block(level, origin, &prefix, message.as_bytes());
     }
 
     /// Switches quiet mode: lines are only kept for failures, and not logged.
@@ -164,10 +172,13 @@ impl Journal {
 
 impl JournalLines {
     fn write(&mut self, origin: LogOrigin, bytes: &[u8]) {
-        let Some(first) = bytes.iter().position(|b| *b == b'\n') else { return push(self.partial(origin), bytes) };
+        let most = self.secrets.reach(LINE);
+        let Some(first) = bytes.iter().position(|b| *b == b'\n') else {
+            return push(self.partial(origin), bytes, most);
+        };
         let (begun, rest) = bytes.split_at(first);
         let mut whole = std::mem::take(self.partial(origin));
-        push(&mut whole, begun);
+        push(&mut whole, begun, most);
         self.block(JournalLines::level(origin), origin, &[], &whole);
         let rest = rest.get(1..).unwrap_or_default();
         let (block, unfinished) = match rest.iter().rposition(|b| *b == b'\n') {
@@ -178,7 +189,7 @@ impl JournalLines {
         };
         self.block(JournalLines::level(origin), origin, &[], block);
         whole.clear();
-        push(&mut whole, unfinished);
+        push(&mut whole, unfinished, most);
         *self.partial(origin) = whole;
     }
 
@@ -199,7 +210,7 @@ impl JournalLines {
                 Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end..).and_then(|r| r.get(1..))),
                 None => (rest, None),
             };
-            let Some(text) = visible(prefix, line) else {
+            let Some(text) = self.visible(prefix, line) else {
                 rest = after.unwrap_or_default();
                 continue;
             };
@@ -223,9 +234,24 @@ impl JournalLines {
             let lines = rest.split(|b| *b == b'\n').filter(|line| !matches!(line, [] | [b'\r'])).count();
             self.left_out = self.left_out.saturating_add(lines as u64);
         }
-        let last = rest.rsplit(|b| *b == b'\n').filter_map(|line| visible(prefix, line)).take(KEPT);
+        let last = rest.rsplit(|b| *b == b'\n').filter_map(|line| self.visible(prefix, line)).take(KEPT);
         let last: Vec<String> = last.collect();
         last.into_iter().rev().for_each(|text| self.keep(text));
+    }
+
+    /// A line as it is logged; `None` for an empty one.
+    fn visible(&self, prefix: &[u8], line: &[u8]) -> Option<String> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return None;
+        }
+        // A byte more than a line may have, so that `escape` marks the cut.
+        let most = self.secrets.reach(LINE).saturating_add(1);
+        let shown = line.get(..most).unwrap_or(line);
+        if prefix.is_empty() {
+            return Some(escape(&self.secrets.mask_bytes(shown), LINE));
+        }
+        Some(escape(&self.secrets.mask_bytes(&[prefix, shown].concat()), LINE))
     }
 
     fn keep(&mut self, text: String) {
@@ -248,23 +274,9 @@ impl JournalLines {
     }
 }
 
-/// A line as it is logged; `None` for an empty one.
-fn visible(prefix: &[u8], line: &[u8]) -> Option<String> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.is_empty() {
-        return None;
-    }
-    if prefix.is_empty() {
-        return Some(escape(line, LINE));
-    }
-    // Prefix and line together are longer than a line may be if either is, so `escape` marks the cut.
-    let shown = line.get(..LINE).unwrap_or(line);
-    Some(escape(&[prefix, shown].concat(), LINE))
-}
-
-/// Appends to an unfinished line, keeping little more of it than will be shown.
-fn push(line: &mut Vec<u8>, more: &[u8]) {
-    let room = (LINE + 1).saturating_sub(line.len());
+/// Appends to an unfinished line, keeping little more of it than `most` bytes.
+fn push(line: &mut Vec<u8>, more: &[u8], most: usize) {
+    let room = most.saturating_add(1).saturating_sub(line.len());
     line.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
@@ -287,7 +299,30 @@ mod tests {
     static ALLOCATOR: Counting = Counting;
 
     fn journal(budget: usize) -> Journal {
-        Journal::new("r".into(), Arc::default(), budget)
+        Journal::new("r".into(), Arc::default(), Secrets::default(), budget)
+    }
+
+    #[test]
+    fn a_secret_is_hidden_however_it_is_written_and_wherever_a_line_is_cut() {
+        const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+        let secrets = Secrets::new([SECRET.to_owned(), "\u{1b}[31mhidden".to_owned()]);
+        let journal = Journal::new("r".into(), Arc::default(), secrets, 1 << 20);
+        for byte in format!("key={SECRET};\n").bytes() {
+            journal.write(LogOrigin::Stderr, &[byte]);
+        }
+        journal.log(LogOrigin::Log, LogLevel::Info, SECRET, "\u{1b}[31mhidden");
+        assert_eq!(journal.close(1 << 20), ["key=***;", "***: ***"]);
+        // Shown is the beginning of a line: not even the beginning of a secret that the cut goes through.
+        for before in LINE - SECRET.len() - 3..=LINE {
+            let line = format!("{}{SECRET}", "x".repeat(before));
+            journal.write(LogOrigin::Stdout, line.as_bytes());
+            journal.write(LogOrigin::Stdout, b"end\n");
+            journal.log(LogOrigin::Logging, LogLevel::Info, &line, "text");
+            journal.log(LogOrigin::Logging, LogLevel::Info, "c", &line);
+            for shown in journal.close(1 << 20) {
+                assert!(!shown.contains("sk_"), "{before}: {}", shown.get(LINE - 50..).unwrap_or(&shown));
+            }
+        }
     }
 
     #[test]
@@ -305,7 +340,7 @@ mod tests {
         for _ in 0..1000 {
             journal.write(LogOrigin::Stderr, &[b'x'; 10_000]);
         }
-        assert!(journal.lines().stderr.len() <= LINE + 1);
+        assert!(journal.lines().stderr.len() <= LINE + 1, "without secrets no more is kept");
         let lines = journal.close(0);
         assert_eq!(lines.len(), 1);
         assert!(lines[0].len() < LINE + 20, "{}", lines[0].len());

@@ -13,6 +13,7 @@ use crate::trap::{self, GuestError, GuestPhase};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::event::Columns;
 use esclusa_flow::reads::Reads;
+use esclusa_flow::secrets::Secrets;
 use esclusa_flow::settings::Limits;
 use esclusa_flow::verdict::short;
 use std::sync::Arc;
@@ -30,8 +31,13 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// A store with all limits set, in which no code has run yet.
-    pub(crate) fn new(program: &Arc<CheckedComponent>, route: &Arc<str>, rate: &Arc<LogRate>, limits: Limits) -> Self {
-        let journal = Journal::new(route.clone(), rate.clone(), limits.log_bytes);
+    pub(crate) fn new(
+        program: &Arc<CheckedComponent>,
+        route: &Arc<str>,
+        (rate, secrets): (&Arc<LogRate>, &Secrets),
+        limits: Limits,
+    ) -> Self {
+        let journal = Journal::new(route.clone(), rate.clone(), secrets.clone(), limits.log_bytes);
         let random = if program.random { GuestRandom::of_route(route) } else { GuestRandom::of_route("") };
         let mut store = Store::new(&program.inner.engine, Guest::new(CallMeter::new(limits), random, journal));
         store.limiter(|guest| &mut guest.meter);
@@ -172,8 +178,8 @@ impl Instance {
         self.finish();
         match (refusal, self.store.data_mut().fault.take()) {
             (BatchRefusal::Retry(_), Some(fault)) => CallError::Host(fault),
-            (BatchRefusal::Retry(why), None) => CallError::Retry(short(why)),
-            (BatchRefusal::Halt(why), _) => CallError::Halt(short(why)),
+            (BatchRefusal::Retry(why), None) => CallError::Retry(short(self.store.data().journal.masked(why))),
+            (BatchRefusal::Halt(why), _) => CallError::Halt(short(self.store.data().journal.masked(why))),
         }
     }
 }

@@ -44,7 +44,7 @@ pub use call_meter::TICK;
 pub use compile::{Compiler, compile_plugin};
 pub use contract::PluginInfo;
 pub use guest_metrics::{MetricSeries, MetricValue, PluginMetrics};
-pub use load::{CompiledPlugin, read};
+pub use load::{CompiledPlugin, PluginFile, read};
 pub use load_error::{LoadError, MAX_FILE};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 pub use wasm_scan::ComponentNames;

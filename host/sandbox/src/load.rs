@@ -8,6 +8,8 @@ use crate::contract::PluginInfo;
 use crate::instance::Instance;
 use crate::load_error::{LoadError, MAX_FILE};
 use crate::sandbox::{self, Sandbox, SandboxCore};
+use esclusa_flow::secrets::Secrets;
+use rustix::fs::{Mode, OFlags, open};
 use sha2::{Digest, Sha256};
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read};
@@ -39,30 +41,47 @@ impl std::fmt::Debug for CompiledPlugin {
 }
 
 impl Sandbox {
-    /// Loads the plugin in a file. The digest is that of the bytes that were loaded, even if the file changes
-    /// meanwhile. If this future is dropped, the child that compiles is killed.
-    ///
-    /// # Errors
-    /// [`LoadError`], which names what was found and what is expected.
-    pub async fn load(&self, path: &Path) -> Result<CompiledPlugin, LoadError> {
-        let file = path.to_owned();
-        let bytes = off_thread(move || read(&file)).await?;
-        self.load_bytes(&path.display().to_string(), bytes).await
-    }
-
-    /// Loads a plugin from memory; `name` is for messages.
+    /// Loads the plugin of a file. If this future is dropped, the child that compiles is killed.
     ///
     /// # Errors
     /// [`LoadError`], which says what was found and what is expected.
-    pub async fn load_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
-        if bytes.len() > MAX_FILE {
-            return Err(LoadError::TooLarge);
-        }
-        let (digest, component) = compiled(&self.0, name, Arc::new(bytes)).await?;
+    pub async fn load(&self, file: PluginFile) -> Result<CompiledPlugin, LoadError> {
+        let digest = file.digest.clone();
+        let component = compiled(&self.0, file).await?;
         let program = Arc::new(checked_component::program(&self.0, &component)?);
         let info = describe(&program).await?;
         check_lengths(&info)?;
         Ok(CompiledPlugin { digest, info: Arc::new(info), program })
+    }
+}
+
+/// A plugin's file, read and not looked at any further: nothing of it has been compiled or run.
+pub struct PluginFile {
+    /// SHA-256 of the bytes that were read, in hex; it stays true if the file changes meanwhile.
+    pub digest: Arc<str>,
+    name: String,
+    bytes: Arc<Vec<u8>>,
+}
+
+impl PluginFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`LoadError`], which names what was found and what is expected.
+    pub async fn read(path: &Path) -> Result<Self, LoadError> {
+        let path = path.to_owned();
+        off_thread(move || PluginFile::of(&path.display().to_string(), read(&path)?)).await
+    }
+
+    /// A file that is in memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// [`LoadError::TooLarge`].
+    pub fn of(name: &str, bytes: Vec<u8>) -> Result<Self, LoadError> {
+        if bytes.len() > MAX_FILE {
+            return Err(LoadError::TooLarge);
+        }
+        Ok(PluginFile { digest: hex(&Sha256::digest(&bytes)).into(), name: name.to_owned(), bytes: Arc::new(bytes) })
     }
 }
 
@@ -78,7 +97,7 @@ async fn describe(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadErr
 async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadError> {
     let limits = program.inner.config.describe;
     let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
-    let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
+    let mut instance = Instance::new(program, &"describe".into(), (&Arc::default(), &Secrets::default()), limits);
     let asked = timeout(limits.time, async {
         instance.start().await?;
         instance.describe().await
@@ -90,21 +109,13 @@ async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadEr
     }
 }
 
-/// The digest and the component of a file: from the cache, or else from the compiler, whose code is then put into the cache.
-async fn compiled(
-    inner: &Arc<SandboxCore>,
-    name: &str,
-    bytes: Arc<Vec<u8>>,
-) -> Result<(Arc<str>, Component), LoadError> {
-    let (shared, file) = (inner.clone(), bytes.clone());
-    let (digest, found) = off_thread(move || {
-        let digest: Arc<str> = hex(&Sha256::digest(&*file)).into();
-        let found = shared.cache.as_ref().and_then(|cache| cache.get(&shared.engine, &digest));
-        Ok((digest, found))
-    })
-    .await?;
-    if let Some(component) = found {
-        return Ok((digest, component));
+/// The component of a file: from the cache, or else from the compiler, whose code is then put into the cache.
+async fn compiled(inner: &Arc<SandboxCore>, file: PluginFile) -> Result<Component, LoadError> {
+    let PluginFile { digest, name, bytes } = file;
+    let (shared, wanted) = (inner.clone(), digest.clone());
+    let cached = move || Ok(shared.cache.as_ref().and_then(|cache| cache.get(&shared.engine, &wanted)));
+    if let Some(component) = off_thread(cached).await? {
+        return Ok(component);
     }
     tracing::info!(plugin = name, bytes = bytes.len(), "compiling a plugin");
     let started = Instant::now();
@@ -114,15 +125,14 @@ async fn compiled(
     };
     let milliseconds = started.elapsed().as_millis() as u64;
     tracing::info!(plugin = name, digest = &*digest, milliseconds, "plugin compiled");
-    let (shared, name) = (inner.clone(), name.to_owned());
+    let shared = inner.clone();
     off_thread(move || {
         let component = code_cache::component(&shared.engine, &code);
         let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        // A full disk is no reason not to serve the plugin.
-        if let Some(Err(error)) = shared.cache.as_ref().map(|cache| cache.put(&digest, &code)) {
-            tracing::warn!(plugin = name, %error, "a compiled plugin could not be kept, it will be compiled again");
+        if let Some(cache) = &shared.cache {
+            cache.put(&digest, &code);
         }
-        Ok((digest, component))
+        Ok(component)
     })
     .await
 }
@@ -163,9 +173,12 @@ fn hex(bytes: &[u8]) -> String {
 /// [`LoadError::Read`], [`LoadError::NoFile`] or [`LoadError::TooLarge`].
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
-    // Before it is opened: opening a pipe waits for its writer.
+    // Before it is opened: opening a device may do something.
     sound(path, &std::fs::metadata(path).map_err(unreadable)?)?;
-    let file = File::open(path).map_err(unreadable)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?);
+    // Another file may be there by now.
+    sound(path, &file.metadata().map_err(unreadable)?)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > MAX_FILE { Err(LoadError::TooLarge) } else { Ok(bytes) }

@@ -21,7 +21,7 @@ use wasmtime::component::Linker;
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
     /// The directory that keeps compiled code between runs of the process; `None`: every run compiles. The directory is
-    /// made if it is missing, and closed to other users.
+    /// made if it is missing, and closed to other users; its key is in the file beside it that ends in `.key`.
     pub cache_dir: Option<PathBuf>,
     /// Instances that run at the same time; further calls wait. One route has at most half of them, and a quarter
     /// more is reserved for
@@ -66,14 +66,6 @@ pub enum SandboxError {
     /// The engine did not start.
     #[error("the sandbox cannot be set up: {0}")]
     Engine(String),
-    /// The cache directory cannot be used.
-    #[error("the directory {path} for compiled plugins cannot be used: {source}")]
-    Cache {
-        /// The directory.
-        path: PathBuf,
-        /// What went wrong.
-        source: std::io::Error,
-    },
 }
 
 impl From<wasmtime::Error> for SandboxError {
@@ -109,13 +101,14 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
         let engine = wasmtime_engine::pooled(config.instances.max(1))?;
         let linker = guest::linker(&engine)?;
-        let cache = match &config.cache_dir {
-            None => None,
-            Some(path) => {
-                let cache = CodeCache::open(path, &engine);
-                Some(cache.map_err(|source| SandboxError::Cache { path: path.clone(), source })?)
-            }
-        };
+        // Without a cache everything works, but for the time that compiling takes.
+        let cache = config.cache_dir.as_ref().and_then(|path| {
+            let cache = CodeCache::open(path, &engine);
+            let tell = |error: &std::io::Error| {
+                tracing::warn!(path = %path.display(), %error, "compiled plugins cannot be kept: they are compiled at each start");
+            };
+            cache.inspect_err(tell).ok()
+        });
         tick(&engine)?;
         Ok(Sandbox(Arc::new(SandboxCore {
             engine,

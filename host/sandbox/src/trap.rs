@@ -82,7 +82,8 @@ fn classify(guest: &Guest, phase: GuestPhase, error: &wasmtime::Error, logs: &[S
         return (kind, format!("the guest {did} more than {} bytes (limits.output_bytes)", limits.output_bytes));
     }
     if error.is::<ConfigRefused>() {
-        return (FailureKind::Init, cause);
+        // Before it is cut: the cut could go through a secret.
+        return (FailureKind::Init, guest.journal.masked(cause));
     }
     let kind = if phase == GuestPhase::Handle { FailureKind::Trap } else { FailureKind::Init };
     let reason =

@@ -80,6 +80,8 @@ pub struct WorldState {
     pub most_bytes_out: usize,
     /// How long a commit takes besides its trouble.
     pub commit_time: Duration,
+    /// The scripts that every plugin follows from now on, in place of its own.
+    pub scripts: Option<BTreeMap<String, Script>>,
     /// Rules that were broken.
     pub violations: Vec<String>,
     trouble: VecDeque<Trouble>,

@@ -1,6 +1,9 @@
 //! The catalogue of failures in docs/reference/failures.md: every row is there once, and every test that it names exists. So do the
 //! files and tests that SECURITY.md names for its promises.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+#[path = "failures/guards.rs"]
+mod guards;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ const PAGE: &str = "docs/reference/failures.md";
 /// The section of rows whose tests are missing, or do not cover the whole row.
 const OPEN_SECTION: &str = "Not covered yet";
 /// Rows in that section. Only ever made smaller.
-const OPEN: usize = 24;
+const OPEN: usize = 5;
 /// Suites of behaviours: functions that the tests of each implementation call. An unused one does not compile without a warning.
 const SUITES: &str = "host/testkit/src/conformance/";
 
@@ -91,7 +94,7 @@ fn is_there(path: &str, text: &str, name: &str) -> bool {
 fn every_row_of_the_catalogue_is_there_once() {
     let page = page();
     let letters = letters(&page);
-    assert_eq!(letters.values().sum::<usize>(), 99, "59 failures and 40 hostile plugins: {letters:?}");
+    assert_eq!(letters.values().sum::<usize>(), 108, "59 failures, 9 of Kafka and 40 hostile plugins: {letters:?}");
     let mut expected: Vec<String> =
         letters.iter().flat_map(|(letter, count)| (1..=*count).map(move |n| format!("{letter}{n}"))).collect();
     let mut found: Vec<String> = rows(&page).into_iter().map(|row| row.id).collect();

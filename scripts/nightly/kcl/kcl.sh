@@ -17,7 +17,7 @@ for version in "$@"; do
   home=target/kcl/$version
   if [ ! -f "$home/.complete" ]; then
     mkdir -p "$home"
-    mvn -q -B -f scripts/nightly/kcl/pom.xml -Dkcl.version="$version" dependency:copy-dependencies -DoutputDirectory="$PWD/$home/lib"
+    mvn -q -B -Dstyle.color=never -f scripts/nightly/kcl/pom.xml -Dkcl.version="$version" dependency:copy-dependencies -DoutputDirectory="$PWD/$home/lib"
     touch "$home/.complete"
   fi
   javac -nowarn -Xlint:-deprecation -d "$home/classes" -cp "$home/lib/*" scripts/nightly/kcl/Consumer.java

@@ -30,6 +30,7 @@ impl CommitParts {
     /// Takes a commit apart.
     pub(crate) fn of(mut commit: Commit, tables: &DynamoTables, stores: &S3Stores) -> Self {
         let (mut writes, mut objects, mut actions, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (all, mut hops) = (std::mem::take(&mut commit.hops), Vec::new());
         for (index, action) in std::mem::take(&mut commit.actions).into_iter().enumerate() {
             match action {
                 Action::PutObject(object) if stores.contains(&object.store) => objects.push((index, object)),
@@ -38,11 +39,12 @@ impl CommitParts {
                 }
                 other => {
                     actions.push(other);
+                    hops.push(all.get(index).copied().unwrap_or_default());
                     origins.push(index);
                 }
             }
         }
-        commit.actions = actions;
+        (commit.actions, commit.hops) = (actions, hops);
         CommitParts { writes, objects, rest: LocalCommit { commit, origins } }
     }
 }
@@ -86,6 +88,7 @@ impl LocalCommit {
             lane: self.commit.lane.clone(),
             handler: self.commit.handler.clone(),
             actions: Vec::new(),
+            hops: Vec::new(),
             outbox: Arc::default(),
             dead: Vec::new(),
             progress: Progress::None,

@@ -12,6 +12,8 @@ fn a_route_gets_what_it_uses_and_nothing_else() {
         Use::DynamodbStream { table: "Orders".into() },
         Use::Table { name: "Totals".into(), indexes: vec!["by-day".into()] },
         Use::Dedup { table: "esclusa-marks".into() },
+        Use::Answers { table: "esclusa-marks".into() },
+        Use::Positions { table: "esclusa-marks".into() },
         Use::ObjectsWrite { bucket: "lake".into(), prefix: "bookings/".into() },
         Use::ObjectsRead { bucket: "rates".into(), prefix: String::new() },
         Use::KinesisWrite { stream: "arn:aws:kinesis:us-east-1:111122223333:stream/out".into() },

@@ -1,7 +1,7 @@
 //! The lease table. Every write has a condition: the lease is still as its writer saw it.
 
 use super::Lease;
-use super::row::{KEY, LeaseRow, UNBEGUN, batch_end, no_lease, number, position_values, text};
+use super::row::{KEY, LeaseRow, STREAM, UNBEGUN, batch_end, no_lease, number, position_values, stream_of, text};
 use crate::fault;
 use crate::position::{Checkpoint, Position};
 use aws_sdk_dynamodb::Client;
@@ -25,6 +25,8 @@ pub(crate) struct LeaseTable {
     client: Client,
     name: String,
     me: String,
+    /// The stream whose leases it holds, see [`crate::lineage::ShardList::identity`].
+    stream: String,
 }
 
 /// The rows of the table.
@@ -78,9 +80,9 @@ impl LeaseRows {
 }
 
 impl LeaseTable {
-    /// The table as `me` sees it; nothing is sent.
-    pub(crate) fn new(client: Client, name: &str, me: &str) -> Self {
-        LeaseTable { client, name: name.to_owned(), me: me.to_owned() }
+    /// The table of the leases of `stream` as `me` sees it; nothing is sent.
+    pub(crate) fn new(client: Client, name: &str, me: &str, stream: &str) -> Self {
+        LeaseTable { client, name: name.to_owned(), me: me.to_owned(), stream: stream.to_owned() }
     }
 
     /// Its name.
@@ -139,12 +141,19 @@ impl LeaseTable {
     /// All rows, as they are now. A row that cannot be read does not keep others from being read.
     ///
     /// # Errors
-    /// A [`Fault`] that names the table.
+    /// A [`Fault`] that names the table; [`Fault::Permanent`] if it holds the leases of another stream. The shards of two streams
+    /// have the same names, so both would settle the same rows (reliability D6).
     pub(crate) async fn rows(&self) -> Result<LeaseRows, Fault> {
         let mut pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator().items().send();
         let mut rows = LeaseRows::default();
         while let Some(row) = pages.next().await {
             let row = row.map_err(|e| fault::of(&format!("read lease table {:?}", self.name), &e))?;
+            if let Some(other) = stream_of(&row).filter(|stream| *stream != self.stream) {
+                return Err(Fault::Permanent(format!(
+                    "lease table {:?} holds the leases of another stream, {other:?}, and this source reads {:?}: set lease_table to the name of another table",
+                    self.name, self.stream
+                )));
+            }
             rows.add(&row);
         }
         Ok(rows)
@@ -156,6 +165,7 @@ impl LeaseTable {
     /// A [`Fault`] that names the table.
     pub(crate) async fn add(&self, lease: &Lease) -> Result<bool, Fault> {
         let request = self.client.put_item().table_name(&self.name).set_item(Some(lease.row()));
+        let request = request.item(STREAM, text(&self.stream));
         match request.condition_expression("attribute_not_exists(leaseKey)").send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
@@ -188,6 +198,7 @@ impl LeaseTable {
             (":seen".to_owned(), number(seen.counter)),
             (":one".to_owned(), number(1)),
             (":zero".to_owned(), number(0)),
+            (":stream".to_owned(), text(&self.stream)),
         ]);
         let mut condition = "leaseCounter = :seen AND ".to_owned();
         match &seen.owner {
@@ -199,7 +210,8 @@ impl LeaseTable {
         }
         // `checkpointOwner`: the worker that KCL 3 lets finish its batch before the owner begins. It is not waited for.
         let update = "SET leaseOwner = :me, leaseCounter = leaseCounter + :one, \
-            ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one \
+            ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one, \
+            streamArn = :stream \
             REMOVE checkpointOwner";
         self.write("take", &seen.key, LeaseWrite { update: update.to_owned(), condition, values }).await
     }

@@ -12,6 +12,8 @@ pub(crate) type LeaseRow = HashMap<String, AttributeValue>;
 
 /// Hash key of the table.
 pub(crate) const KEY: &str = "leaseKey";
+/// The stream of the shard, by its ARN. An attribute of our own; a lease that KCL made has none before this router takes it.
+pub(crate) const STREAM: &str = "streamArn";
 /// See [`Lease::first`].
 const FIRST: &str = "startsGroup";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -71,6 +73,11 @@ pub(crate) const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
 pub(super) fn no_lease(row: &LeaseRow) -> Option<&str> {
     let kind = string(row, "entityType").unwrap_or("LEASE");
     (kind != "LEASE" || row.contains_key("streamName")).then(|| string(row, KEY)).flatten()
+}
+
+/// The stream that a lease says that it belongs to.
+pub(super) fn stream_of(row: &LeaseRow) -> Option<&str> {
+    string(row, STREAM)
 }
 
 impl Lease {

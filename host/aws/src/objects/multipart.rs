@@ -7,6 +7,7 @@ use crate::retry::RetryBudget;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use futures_util::stream::{self, StreamExt};
 
@@ -19,17 +20,18 @@ const IN_FLIGHT: usize = 4;
 
 impl Upload<'_> {
     /// Puts an object in parts.
-    pub(super) async fn multipart(&self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn multipart(&self, bytes: &[u8]) -> Result<(), CommitError> {
         let id = self.begin().await?;
-        let part =
-            |(part, number)| -> BoxFuture<'_, Result<CompletedPart, Fault>> { Box::pin(self.part(&id, number, part)) };
+        let part = |(part, number)| -> BoxFuture<'_, Result<CompletedPart, CommitError>> {
+            Box::pin(self.part(&id, number, part))
+        };
         let parts: Vec<_> = bytes.chunks(PART).zip(1i32..).map(part).collect();
         // All of them, not only up to the first error: a part that arrives after the abort would stay, unseen and paid
         // for.
         let parts: Vec<_> = stream::iter(parts).buffered(IN_FLIGHT).collect().await;
-        let done = match parts.into_iter().collect::<Result<Vec<_>, Fault>>() {
+        let done = match parts.into_iter().collect::<Result<Vec<_>, CommitError>>() {
             Ok(parts) => self.complete(&id, parts).await,
-            Err(fault) => Err(fault),
+            Err(why) => Err(why),
         };
         if done.is_err() {
             self.abort(&id).await;
@@ -37,7 +39,7 @@ impl Upload<'_> {
         done
     }
 
-    async fn begin(&self) -> Result<String, Fault> {
+    async fn begin(&self) -> Result<String, CommitError> {
         let mut budget = RetryBudget::for_write();
         loop {
             let request = self.client.create_multipart_upload().bucket(self.bucket).key(&self.key);
@@ -45,14 +47,14 @@ impl Upload<'_> {
                 Ok(answer) => {
                     return answer
                         .upload_id
-                        .ok_or_else(|| Fault::Transient(format!("{}: no upload id in the answer", self.doing)));
+                        .ok_or_else(|| Fault::Transient(format!("{}: no upload id in the answer", self.doing)).into());
                 }
-                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(self.judge(&error)?).await?,
             }
         }
     }
 
-    async fn part(&self, id: &str, number: i32, bytes: &[u8]) -> Result<CompletedPart, Fault> {
+    async fn part(&self, id: &str, number: i32, bytes: &[u8]) -> Result<CompletedPart, CommitError> {
         let mut budget = RetryBudget::for_write();
         let body = SdkBody::from(bytes);
         loop {
@@ -64,19 +66,19 @@ impl Upload<'_> {
                     let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag);
                     return Ok(part.set_checksum_crc32(answer.checksum_crc32).build());
                 }
-                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(self.judge(&error)?).await?,
             }
         }
     }
 
-    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<(), Fault> {
+    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<(), CommitError> {
         let mut budget = RetryBudget::for_write();
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         loop {
             let request = self.client.complete_multipart_upload().bucket(self.bucket).key(&self.key).upload_id(id);
             match request.multipart_upload(upload.clone()).send().await {
                 Ok(_) => return Ok(()),
-                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(self.judge(&error)?).await?,
             }
         }
     }

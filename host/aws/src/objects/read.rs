@@ -43,7 +43,7 @@ impl S3Stores {
         let (store, client) = self.open(&read.store)?;
         let invalid =
             |why: &str| ReadError::Invalid(format!("object {:?} of store {:?}: {why}", read.path, read.store));
-        check_path(&store.prefix, &read.path).map_err(invalid)?;
+        check_path(&store.prefix, &read.path).map_err(|why| invalid(&why))?;
         let key = format!("{}{}", store.prefix, read.path);
         let doing = format!("get s3://{}/{key}", store.bucket);
         let target = Target { client, bucket: &store.bucket, key, doing };

@@ -44,7 +44,8 @@ pub(crate) async fn open(
     opening: LaneOpener,
 ) -> Result<SourceWithProgress, Fault> {
     let me = format!("{}:{}", settings.worker, uuid::Uuid::new_v4());
-    let table = LeaseTable::new(clients.dynamodb(&settings.place), &settings.table, &me);
+    let client = clients.dynamodb(&settings.place);
+    let table = LeaseTable::new(client, &settings.table, &me, opening.stream.identity());
     table.ensure().await?;
     let registry = Arc::new(LeaseRegistry::new(settings.duration));
     let (sender, taken) = unbounded_channel();

@@ -1,7 +1,7 @@
 //! Messages for an SNS topic, standard or FIFO, or as texts to phones.
 
 use super::requests::{self, BatchRequests, RefusedEntry, group};
-use super::{attribute, fault_of, text};
+use super::{attribute, attributes, fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
@@ -62,9 +62,7 @@ impl TopicSink {
         if self.fifo() {
             entry = entry.message_group_id(group(message)).message_deduplication_id(&message.id);
         }
-        for (name, value) in
-            message.send.attributes.iter().filter(|(name, value)| name != "subject" && !value.is_empty())
-        {
+        for (name, value) in attributes(message, Some("subject")) {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             entry = entry.message_attributes(name, value.map_err(|error| Fault::Bug(error.to_string()))?);
         }

@@ -1,7 +1,7 @@
 //! Messages for an SQS queue, standard or FIFO.
 
 use super::requests::{self, BatchRequests, RefusedEntry, group};
-use super::{fault_of, text};
+use super::{attributes, fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
@@ -63,7 +63,7 @@ impl SqsSink {
         if self.fifo {
             entry = entry.message_group_id(group(message)).message_deduplication_id(&message.id);
         }
-        for (name, value) in message.send.attributes.iter().filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in attributes(message, None) {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             entry = entry.message_attributes(name, value.map_err(|error| Fault::Bug(error.to_string()))?);
         }

@@ -4,6 +4,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use esclusa_flow::event::{ATTRIBUTE_WIDTH, EVENT_WIDTH, NewEvent};
+use esclusa_flow::hops;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub struct MessageEvent {
     attributes: Vec<(String, String)>,
     timestamp: u64,
     attempt: u32,
+    hops: u32,
 }
 
 impl MessageEvent {
@@ -62,6 +64,11 @@ impl MessageEvent {
     /// How often it was received, this time included.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// How many routes it has come by.
+    pub fn hops(&self) -> u32 {
+        self.hops
     }
 
     /// Calls `with` on its parts, borrowed.
@@ -114,6 +121,8 @@ pub(crate) fn received(message: Message, fifo: bool, asked: Instant, visibility:
     }
     let lasting = system.iter().filter(|(name, _)| !varies(name));
     attributes.extend(lasting.map(|(name, value)| (name.as_str().to_owned(), value.clone())));
+    let mut attributes: Vec<_> = attributes.into_iter().collect();
+    let hops = hops::take(&mut attributes, hops::ATTRIBUTE);
     Some(ReceivedMessage {
         receipt: Receipt {
             handle: message.receipt_handle?.into(),
@@ -125,9 +134,10 @@ pub(crate) fn received(message: Message, fifo: bool, asked: Instant, visibility:
             id: message.message_id?,
             group,
             data: message.body.unwrap_or_default().into_bytes(),
-            attributes: attributes.into_iter().collect(),
+            attributes,
             timestamp,
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
+            hops,
         }),
     })
 }

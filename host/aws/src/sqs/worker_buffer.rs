@@ -54,7 +54,8 @@ impl WorkerBuffer {
                 rest.push_back(message);
                 continue;
             }
-            claims.push(Claim::new(Token::Text(message.receipt.handle.clone())));
+            let token = Token::Text(message.receipt.handle.clone());
+            claims.push(Claim::new(token).with_hops(message.event.hops()));
             self.work.push(message.receipt.handle);
         }
         self.waiting = rest;

@@ -1,5 +1,5 @@
 //! The fence of a transaction, which makes its writes happen once: the progress of the lane, or a dedup record for each
-//! event; and the table of dedup records.
+//! event, or the answer to its request; and the table of dedup records and answers.
 
 use super::cancellation::ItemRole;
 use super::open_table::{client, region};
@@ -11,7 +11,9 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, KeySchemaElement, KeyType, Put,
     ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus, TransactWriteItem, Update,
 };
+use aws_smithy_types::Blob;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use esclusa_flow::engine::KeptAnswer;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::timestamp::Timestamp;
@@ -24,8 +26,10 @@ use tokio::sync::OnceCell;
 pub(crate) struct Fence {
     /// Moves the position of the lane, on the condition that the lane is still at the beginning of the batch.
     pub progress: Option<Update>,
-    /// Dedup records of events.
-    pub dedup: Vec<Put>,
+    /// Dedup records and answers of events, each with the index of its event in the commit.
+    pub dedup: Vec<(usize, Put)>,
+    /// Writes the items if the transaction has no other writes.
+    pub client: Option<Client>,
 }
 
 impl Fence {
@@ -54,9 +58,9 @@ impl Fence {
                 if last { item().update(progress.clone()) } else { item().condition_check(check_progress(progress)?) };
             items.push((progress.build(), ItemRole::Progress));
         }
-        for (index, record) in self.dedup.iter().enumerate() {
+        for (event, record) in &self.dedup {
             let record = if last { item().put(record.clone()) } else { item().condition_check(check_record(record)?) };
-            items.push((record.build(), ItemRole::Dedup(index)));
+            items.push((record.build(), ItemRole::Dedup(*event)));
         }
         Ok(items)
     }
@@ -76,6 +80,7 @@ fn check_record(record: &Put) -> Result<ConditionCheck, Fault> {
     let key: HashMap<String, AttributeValue> =
         record.item().iter().filter(|(name, _)| *name == KEY).map(|(n, v)| (n.clone(), v.clone())).collect();
     let check = ConditionCheck::builder().table_name(record.table_name()).set_key(Some(key));
+    let check = check.set_expression_attribute_values(record.expression_attribute_values().cloned());
     built(check.condition_expression(record.condition_expression().unwrap_or_default()).build())
 }
 
@@ -90,10 +95,18 @@ fn used<V: Clone>(expression: &str, all: &HashMap<String, V>) -> HashMap<String,
     all.iter().filter(|(name, _)| words.contains(&name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
-/// Key attribute: route and event id.
+/// The key of the answer to a request. No route has a name with a slash, so it is no key of a dedup record.
+fn answer_key(request: &[u8]) -> AttributeValue {
+    let request: String = request.iter().map(|byte| format!("{byte:02x}")).collect();
+    AttributeValue::S(format!("/answer/{request}"))
+}
+
+/// Key attribute: route and event id, or the request of an answer.
 pub(crate) const KEY: &str = "id";
 /// When DynamoDB may delete the record, seconds since the Unix epoch.
 const EXPIRES: &str = "expires";
+/// The answer to a request.
+const ANSWER: &str = "answer";
 /// How long a record is kept. A message is deleted right after its record was written, so the record matters only while
 /// that delete fails: eight days cover a week without a router. (SQS keeps a message for at most 14 days, by default
 /// for 4.)
@@ -103,7 +116,8 @@ const POLL: Duration = Duration::from_millis(200);
 /// Requests until it is active: a minute in all.
 const LOOKS: u32 = 300;
 
-/// The table of dedup records: an item for each event whose effects were written, in the same transaction as those.
+/// The table of dedup records: an item for each event whose effects were written, in the same transaction as those; and of
+/// the answers to requests, kept likewise.
 #[derive(Debug)]
 pub(crate) struct DedupTable {
     table: String,
@@ -140,19 +154,74 @@ impl DedupTable {
     ///
     /// # Errors
     /// A [`Fault`] if the table does not exist and cannot be created.
-    pub(crate) async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
+    pub(crate) async fn records(&self, route: &str, events: &[String]) -> Result<Vec<(usize, Put)>, Fault> {
         self.ready().await?;
         // DynamoDB's time to live is in seconds.
         let expires = Timestamp::from(SystemTime::now()).after(KEPT).millis() / 1000;
         let expires = expires.to_string();
-        let record = |event: &String| {
+        let record = |(index, event): (usize, &String)| {
             let id = AttributeValue::S(format!("{route}/{event}"));
             let put =
                 Put::builder().table_name(&self.table).item(KEY, id).item(EXPIRES, AttributeValue::N(expires.clone()));
             let put = put.condition_expression(format!("attribute_not_exists({KEY})")).build();
-            put.map_err(|e| Fault::Bug(format!("a dedup record: {e}")))
+            Ok((index, put.map_err(|e| Fault::Bug(format!("a dedup record: {e}")))?))
         };
-        events.iter().map(record).collect()
+        events.iter().enumerate().map(record).collect()
+    }
+
+    /// Writes of answers, each on the condition that none is kept for its request.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the table does not exist and cannot be created.
+    pub(crate) async fn answers(&self, answers: &[KeptAnswer]) -> Result<Vec<Put>, Fault> {
+        self.ready().await?;
+        let now = (Timestamp::from(SystemTime::now()).millis() / 1000).to_string();
+        let answer = |answer: &KeptAnswer| {
+            // DynamoDB deletes what has expired when it gets to it, so the condition looks at the time as well.
+            let put = Put::builder().table_name(&self.table).item(KEY, answer_key(&answer.key));
+            let put = put.item(EXPIRES, AttributeValue::N(answer.expires.div_ceil(1000).to_string()));
+            let put = put.item(ANSWER, AttributeValue::B(Blob::new(answer.value.clone())));
+            let put = put.condition_expression(format!("attribute_not_exists({KEY}) OR {EXPIRES} <= :now"));
+            let put = put.expression_attribute_values(":now", AttributeValue::N(now.clone())).build();
+            put.map_err(|e| Fault::Bug(format!("a kept answer: {e}")))
+        };
+        answers.iter().map(answer).collect()
+    }
+
+    /// Writes an answer that belongs to no effects, unless one is kept for its request.
+    ///
+    /// # Errors
+    /// A [`Fault`] of DynamoDB.
+    pub(crate) async fn keep(&self, answer: Put) -> Result<(), Fault> {
+        let doing = format!("keep an answer in table {}", self.table);
+        let mut budget = RetryBudget::for_write();
+        loop {
+            let request = self.client.put_item().table_name(&self.table).set_item(Some(answer.item().clone()));
+            let request = request.set_condition_expression(answer.condition_expression().map(str::to_owned));
+            let request = request.set_expression_attribute_values(answer.expression_attribute_values().cloned());
+            match request.send().await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.code() == Some("ConditionalCheckFailedException") => return Ok(()),
+                Err(error) => budget.wait(fault::of(&doing, &error)).await?,
+            }
+        }
+    }
+
+    /// The answer that is kept for a request; `None`: none is, or its time is over.
+    ///
+    /// # Errors
+    /// A [`Fault`] of DynamoDB.
+    pub(crate) async fn answer(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.ready().await?;
+        let doing = format!("read an answer in table {}", self.table);
+        let request = self.client.get_item().table_name(&self.table).key(KEY, answer_key(key)).consistent_read(true);
+        let mut item = request.send().await.map_err(|e| fault::of(&doing, &e))?.item.unwrap_or_default();
+        let seconds = item.get(EXPIRES).and_then(|at| at.as_n().ok()?.parse::<u64>().ok()).unwrap_or_default();
+        let over = seconds <= Timestamp::from(SystemTime::now()).millis() / 1000;
+        Ok(match item.remove(ANSWER) {
+            Some(AttributeValue::B(answer)) if !over => Some(answer.into_inner()),
+            _ => None,
+        })
     }
 
     async fn create(&self) -> Result<(), Fault> {

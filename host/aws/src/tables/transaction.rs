@@ -44,6 +44,10 @@ pub(crate) fn chunks(writes: &[ItemWrite], fence: usize) -> Vec<usize> {
             }
         }
     }
+    // Answers are kept even if nothing else is written.
+    if chunks.is_empty() && fence > 0 {
+        chunks.push(0);
+    }
     chunks
 }
 
@@ -59,7 +63,8 @@ pub(crate) async fn write(
 ) -> Result<Vec<usize>, CommitError> {
     let mut skipped: Vec<usize> = Vec::new();
     let mut rereads = 0u32;
-    let Some(client) = writes.first().map(|write| write.table.client.clone()) else { return Ok(skipped) };
+    let client = writes.first().map(|write| write.table.client.clone()).or_else(|| fence.client.clone());
+    let Some(client) = client else { return Ok(skipped) };
     // Each round decides anew: a skipped write leaves, and a write whose item changed meanwhile is folded on the new
     // item.
     loop {

@@ -148,6 +148,7 @@ pub(crate) fn commit(actions: Vec<Action>, done: u64) -> Commit {
         lane: "lane".into(),
         handler: Handler { kind: "kinesis".into(), plugin: "plugin.wasm".into(), digest: "d1".into() },
         actions,
+        hops: Vec::new(),
         outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,

@@ -48,6 +48,7 @@ async fn credentials_permissions_and_the_network_are_told_apart() {
     let table = DynamoTable { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     for (code, remedy) in [
         ("UnrecognizedClientException", "the credentials are not valid"),
+        ("RequestTimeTooSkewed", "the clock of this machine is wrong (RequestTimeTooSkewed): set it"),
         ("AccessDeniedException", "allow dynamodb:DescribeTable"),
     ] {
         let (faulty, _) = faulty::clients(move |_| error(code)).await;

@@ -2,9 +2,14 @@
 
 use super::building::{TABLE, add, bench, clients, commit, get, key, put, with_n};
 use super::faulty::{self, Fate, Seen, error};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use esclusa_aws::sqs::{QueueReader, SqsQueues, SqsSettings};
 use esclusa_flow::engine::Engine as _;
+use esclusa_flow::fault::Fault;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// Gives `fate` to the first `times` requests of an operation.
 fn first(
@@ -90,4 +95,53 @@ async fn a_missing_permission_is_a_fault_that_somebody_must_look_at() {
     };
     assert!(why.contains("AccessDenied") && why.contains(TABLE), "{why}");
     assert_eq!(log.of("BatchWriteItem").len(), 1);
+}
+
+// X2: a request that is refused for its time is signed by the service's clock from then on, and nothing is lost.
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_corrected_by_that_of_the_service() {
+    for code in ["RequestTimeTooSkewed", "InvalidSignatureException"] {
+        let ahead = SystemTime::now() + Duration::from_secs(3600);
+        let date = DateTime::from(ahead).fmt(Format::HttpDate).unwrap();
+        let hour = DateTime::from(ahead).fmt(Format::DateTime).unwrap().replace(['-', ':'], "")[..11].to_owned();
+        let body = json!({ "__type": code, "message": "Signature expired: it is now later" }).to_string();
+        let decide = first("BatchWriteItem", 1, move |_| Fate::Dated(403, date.clone(), body.clone()));
+        let (faulty, log) = faulty::clients(decide).await;
+        let bench = bench(&faulty).await;
+        for n in 1..3 {
+            bench.engine.commit(commit(vec![put(with_n("a", 1, n))], 1)).await.unwrap();
+            assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, n)));
+        }
+        let signed: Vec<_> = log.of("BatchWriteItem").into_iter().map(|seen| seen.signed).collect();
+        assert!(signed.len() == 3 && !signed[0].starts_with(&hour), "{code}: {signed:?}, refused at {hour}");
+        assert!(signed[1..].iter().all(|signed| signed.starts_with(&hour)), "{code}: {signed:?}, refused at {hour}");
+    }
+}
+
+// X2: a service that goes on refusing, as the SDK believes no clock that is off by days, is waited for, and says what to do.
+#[tokio::test]
+async fn a_request_that_is_refused_for_its_time_says_so_and_is_made_again() {
+    let refusals = [
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+        ("RequestExpired", "Request has expired."),
+        ("InvalidSignatureException", "Signature expired: 20261129T060000Z is now earlier than 20261129T061000Z"),
+        ("InvalidSignatureException", "Signature not yet current: 20261129T080000Z is still later than now"),
+    ];
+    for (code, message) in refusals {
+        let body = json!({ "__type": code, "message": message }).to_string();
+        // More often than the SDK tries by itself.
+        let (faulty, log) = faulty::clients(first("BatchWriteItem", 4, move |_| Fate::Answer(403, body.clone()))).await;
+        let bench = bench(&faulty).await;
+        bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 1)).await.unwrap();
+        assert_eq!(log.of("BatchWriteItem").len(), 5, "{code}");
+    }
+    let skewed = error("RequestTimeTooSkewed");
+    let Fate::Answer(_, body) = skewed else { panic!("an answer") };
+    let (faulty, _) = faulty::clients(move |_| Fate::Answer(403, body.clone())).await;
+    let settings = SqsSettings { queue: "jobs".into(), ..SqsSettings::default() };
+    let reader = QueueReader { route: "r".into(), source: "s".into(), workers: 1 };
+    let Err(Fault::Transient(why)) = SqsQueues::default().open(&faulty, &settings, reader).await else {
+        panic!("it may pass")
+    };
+    assert!(why.contains("set the clock of this machine") && !why.contains("AWS_ACCESS_KEY_ID"), "{why}");
 }

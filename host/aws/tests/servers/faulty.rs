@@ -18,6 +18,8 @@ pub(crate) enum Fate {
     Pass,
     /// The server does not see it; this is the answer.
     Answer(u16, String),
+    /// Likewise, from a server whose clock shows this time, in the form of HTTP.
+    Dated(u16, String, String),
     /// The server does not see it, and there is no answer.
     Silence,
     /// The server carries it out, and its answer is lost.
@@ -30,6 +32,8 @@ pub(crate) struct Seen {
     /// Operation of DynamoDB, or method and path.
     pub what: String,
     pub body: String,
+    /// When it was signed, by the clock of the client.
+    pub signed: String,
 }
 
 type Decide = Arc<dyn Fn(&Seen) -> Fate + Send + Sync>;
@@ -82,13 +86,19 @@ impl HttpConnector for Faulty {
         let target = request.headers().get("x-amz-target").map(|t| t.rsplit('.').next().unwrap_or(t).to_owned());
         let what = target.unwrap_or_else(|| format!("{} {}", request.method(), request.uri()));
         let body = request.body().bytes().map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
-        let seen = Seen { what, body };
+        let signed = request.headers().get("x-amz-date").unwrap_or_default().to_owned();
+        let seen = Seen { what, body, signed };
         self.log.0.lock().unwrap().push(seen.clone());
         match (self.decide)(&seen) {
             Fate::Pass => self.real.call(request),
             Fate::Answer(status, body) => {
                 let status = StatusCode::try_from(status).unwrap();
                 HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
+            }
+            Fate::Dated(status, date, body) => {
+                let mut answer = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+                answer.headers_mut().insert("date", date);
+                HttpConnectorFuture::ready(Ok(answer))
             }
             Fate::Silence => HttpConnectorFuture::new(std::future::pending()),
             Fate::Lose => {

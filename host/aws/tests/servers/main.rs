@@ -8,15 +8,18 @@
 )]
 
 mod aggregated;
+mod answers;
 mod building;
 mod checks;
 mod conformance;
+mod discovery;
 mod engine;
 mod faults;
 mod faulty;
 mod fleet;
 mod kcl_rows;
 mod kinesis;
+mod lease_faults;
 mod leases;
 mod objects;
 mod once;

@@ -157,7 +157,11 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
     let sink = sqs::open(&clients().await, &sqs::SqsSinkSettings { queue: queue.clone(), place: behind(&faults) })
         .await
         .unwrap();
-    assert_eq!(sink.send(&keyed(12, 3)).await, vec![Ok(()); 12]);
+    let messages = keyed(12, 3);
+    // The second time as a router does that was killed before it had noted that they were sent.
+    for _ in 0..2 {
+        assert_eq!(sink.send(&messages).await, vec![Ok(()); 12]);
+    }
     let numbers: Vec<usize> = received(&queue).await.iter().map(|m| m.body().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers.len(), 12, "{numbers:?}");
     for key in 0..3 {

@@ -1,5 +1,6 @@
 //! The SQS source against a server. Rows Q1 to Q6 of the catalogue of failures are named at their tests.
 
+mod hops;
 mod shared;
 
 use crate::{behind, clients, endpoint, unique};

@@ -1,16 +1,19 @@
 //! DynamoDB streams: shards that roll, trimmed records, the shape of changes.
 
+use super::discovery::{lane, until_more};
+use super::faulty::{self, Fate};
 use super::fleet::*;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType,
 };
+use esclusa_aws::client::Clients;
 use esclusa_aws::dynamodb_stream::{self, TableStreamSettings};
 use esclusa_aws::shards::{Sharing, SourceWithProgress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::{ServiceLocation, Start};
-use esclusa_flow::source::Limit;
+use esclusa_flow::source::{Limit, Pull};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -70,11 +73,15 @@ impl TestTable {
     }
 
     async fn open(&self, start: Start, sharing: Sharing) -> SourceWithProgress {
+        self.open_by(&clients().await, start, sharing).await
+    }
+
+    async fn open_by(&self, clients: &Clients, start: Start, sharing: Sharing) -> SourceWithProgress {
         let endpoint_url = endpoint("DYNAMODB_STREAMS");
         assert_eq!(endpoint_url, endpoint("DYNAMODB"), "DynamoDB Local serves both");
         let place = ServiceLocation { region: Some(self.region.clone()), endpoint_url: Some(endpoint_url) };
         let settings = TableStreamSettings { stream: self.name.clone(), place, start, sharing };
-        dynamodb_stream::open(&clients().await, &settings, reader("route")).await.unwrap()
+        dynamodb_stream::open(clients, &settings, reader("route")).await.unwrap()
     }
 }
 
@@ -120,6 +127,35 @@ async fn shards_that_roll_are_followed() {
     })
     .await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_shard_waits_until_everything_of_the_one_before_it_is_settled() {
+    // D7: without a clock. The source is asked for a second lane for as long as it takes to look at its shards several times.
+    let (table, group) = (TestTable::new().await, unique("leases"));
+    let all = table.put(0..10).await;
+    table.roll().await;
+    table.put(10..20).await;
+    let (clients, log) = faulty::clients(|_: &faulty::Seen| Fate::Pass).await;
+    let (mut source, progress_store) = table.open_by(&clients, Start::TrimHorizon, leases(&group, "w")).await;
+    let mut parent = lane(&mut *source).await;
+    let batch = next_batch(&mut *parent, Limit { events: 100, ..LIMIT }).await;
+    assert_eq!(batch.len(), all.len());
+    tokio::select! {
+        given = source.next_lane() => panic!("{:?} is read", given.unwrap().map(|lane| lane.id().to_owned())),
+        () = until_more(&log, "Scan", 4) => {}
+    }
+    progress_store.unwrap().settle(parent.id(), &progress(&batch, batch.len())).await.unwrap();
+    tell(&mut *parent, &batch, batch.len());
+    let ended = async {
+        while parent.pull(LIMIT).await.unwrap() != Pull::Ended {
+            parent.ready().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the shard ends");
+    let mut child = lane(&mut *source).await;
+    assert_eq!(next_batch(&mut *child, LIMIT).await.len(), 10);
+    source.close().await;
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 //! that only one route can use (a lease table, a consumer of enhanced fan-out, requests that wait for a reply) or only one
 //! source: a queue of SQS, whose messages the routes of that source share.
 
-use super::Declarations;
 use super::declared::Declaration;
+use super::{Declarations, absolute};
 use crate::codes::Code;
 use crate::plan::{AdminListener, Objects, Output, RouteSpec, ServiceLocation, Source, TableSpec};
 use crate::report::{Finding, Findings};
@@ -96,15 +96,16 @@ pub(super) fn queues(world: &Declarations, findings: &Findings) {
 
 /// Reports files that a source reads and an output writes: the router would read its own messages for ever.
 pub(super) fn files(world: &Declarations, findings: &Findings) {
-    let mut written: BTreeMap<&PathBuf, Range<usize>> = BTreeMap::new();
+    // One may be written relative and the other absolute.
+    let mut written: BTreeMap<PathBuf, Range<usize>> = BTreeMap::new();
     for (_, declaration) in world.outputs.iter() {
         if let Output::File { path } = &declaration.value {
-            written.insert(path, declaration.node.value_span("path"));
+            written.insert(absolute(path), declaration.node.value_span("path"));
         }
     }
     for (_, declaration) in world.sources.iter() {
         let Source::File { path, .. } = &declaration.value else { continue };
-        if let Some(place) = written.get(path) {
+        if let Some(place) = written.get(&absolute(path)) {
             let message = "this file is read here and written by an output";
             let finding = Finding::error(Code::SOURCE_FILE_LOOP, declaration.node.value_span("path"), message);
             findings.add(finding.related(place.clone(), "written here").help("use a stream between the two"));
@@ -135,10 +136,6 @@ pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings
             findings.add(finding.help("give the objects a directory of their own, such as \"data/lake\""));
         }
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Reports sources that read the changes of a table without changes.

@@ -2,6 +2,7 @@
 
 use super::PathResolver;
 use crate::codes::Code;
+use crate::named_file;
 use crate::plan::{KafkaConnection, KafkaSecurity, Output, Source, Start};
 use crate::report::Finding;
 use crate::shape::KeySpec;
@@ -181,7 +182,7 @@ fn security(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> KafkaSecuri
     } else if file_keys.iter().any(|key| reader.entry(key).is_some()) {
         missing(reader, &file_keys, "a certificate of the router");
     }
-    let path = |key: &KeySpec| reader.entry(key).map(|_| paths.read(reader, key).display().to_string());
+    let path = |key: &KeySpec| reader.entry(key).map(|_| file(reader, &paths.read(reader, key), key));
     let mut security = KafkaSecurity {
         protocol: Some(protocol.to_owned()),
         mechanism: reader.entry(&shape::MECHANISM).map(|_| reader.choice(&shape::MECHANISM).to_owned()),
@@ -210,6 +211,15 @@ fn content(path: &Path) -> u64 {
     let mut hash = DefaultHasher::new();
     bytes.hash(&mut hash);
     hash.finish()
+}
+
+/// The path of a file, which the client library reads by itself.
+fn file(reader: &SectionReader<'_>, path: &Path, key: &KeySpec) -> String {
+    if let Some(what) = named_file::endless(path) {
+        let message = format!("`{}`: {} is {what}, expected a file", key.name, path.display());
+        reader.findings.add(Finding::error(Code::BAD_VALUE, reader.value_span(key), message));
+    }
+    path.display().to_string()
 }
 
 /// Reports keys that another one makes necessary.

@@ -4,8 +4,8 @@ use super::declared::{Declared, check_name};
 use super::{Declarations, PathResolver};
 use crate::codes::Code;
 use crate::plan::{
-    Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, RouteSpec, Secret, Segment,
-    SignatureScheme, Source, TlsFiles,
+    Auth, Cors, DeliveryMode, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, RouteSpec,
+    Secret, Segment, SignatureScheme, Source, TlsFiles,
 };
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, listener as shape, root};
@@ -345,20 +345,28 @@ pub(super) fn endpoints_of_listeners(world: &Declarations, findings: &Findings) 
     }
 }
 
-/// Reports answers that are to be kept with the commit of a route whose commit is not one transaction of the embedded
-/// engine.
+/// Reports answers that are to be kept with the commit of a route whose commit is no transaction, neither of the embedded engine nor
+/// of DynamoDB.
 pub(super) fn kept_answers(world: &Declarations, routes: &[RouteSpec], findings: &Findings) {
     for route in routes {
         let Some(source) = world.sources.get(&route.source) else { continue };
         let Source::Http { on: Some(on), reply: true, .. } = &source.value else { continue };
         let mut tables = route.grants.tables.iter().filter_map(|name| world.tables.get(name));
         let mut objects = route.grants.objects.iter().filter_map(|name| world.objects.get(name));
-        let elsewhere = tables.any(|table| table.value.on_aws()) || objects.any(|store| store.value.on_aws());
-        if on.idempotency.is_some() && elsewhere {
-            let message =
-                format!("route \"{}\" writes to AWS, and answers are kept in the embedded engine only", route.name);
+        let in_dynamodb = tables.any(|table| table.value.on_aws());
+        let transaction = in_dynamodb && route.delivery == DeliveryMode::ExactlyOnce;
+        let elsewhere = in_dynamodb || objects.any(|store| store.value.on_aws());
+        if on.idempotency.is_some() && elsewhere && !transaction {
+            let message = format!(
+                "route \"{}\" writes to AWS without a transaction that could keep the answers with what it writes",
+                route.name
+            );
             let place = key_span(&source.node, &source.span, shape::IDEMPOTENCY_KEY.name);
-            let help = "leave idempotency_key out, or let the route send to a stream that another route writes to AWS";
+            let help = if in_dynamodb {
+                "say delivery = \"exactly-once\" at the route, or leave idempotency_key out"
+            } else {
+                "leave idempotency_key out, or let the route send to a stream that another route writes to AWS"
+            };
             findings.add(Finding::error(Code::SOURCE_ANSWERS_NOT_KEPT, place, message).help(help));
         }
     }

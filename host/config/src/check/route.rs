@@ -4,6 +4,7 @@ mod delivery;
 
 use super::conflict::exclusive;
 use super::declared::check_name;
+use super::loops::RoutePlaces;
 use super::{Declarations, PathResolver, kafka};
 use crate::codes::Code;
 use crate::nearest::nearest;
@@ -12,9 +13,10 @@ use crate::report::Finding;
 use crate::shape::{root, route as shape};
 use crate::syntax::scalar;
 use crate::syntax::section_reader::SectionReader;
-use crate::syntax::toml_tree::{TomlNode, TomlTable, TomlValue, json};
+use crate::syntax::toml_tree::{TomlNode, TomlTable, TomlValue, json, values};
 use esclusa_flow::filter::Filter;
 use esclusa_flow::grants::Grants;
+use esclusa_flow::secrets::Secrets;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -22,20 +24,25 @@ use std::collections::BTreeMap;
 const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
-/// Every route, in the order of the file.
-pub(super) fn routes(root: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<'_>) -> Vec<RouteSpec> {
-    let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
+/// Every route, in the order of the file, with its places in the text.
+pub(super) fn routes(
+    root: &SectionReader<'_>,
+    world: &Declarations,
+    paths: &PathResolver<'_>,
+) -> (Vec<RouteSpec>, Vec<RoutePlaces>) {
+    let none = || (Vec::new(), Vec::new());
+    let Some(entry) = root.entry(&root::ROUTE) else { return none() };
     let list = match &entry.node.value {
         TomlValue::List(list) => list,
-        TomlValue::Broken => return Vec::new(),
+        TomlValue::Broken => return none(),
         _ => {
             let finding = Finding::error(Code::WRONG_TYPE, entry.key_span.clone(), "routes are a list");
             root.findings.add(finding.help("write [[route]] with two brackets"));
-            return Vec::new();
+            return none();
         }
     };
     let mut seen = BTreeMap::new();
-    let (mut routes, mut sources) = (Vec::new(), Vec::new());
+    let (mut routes, mut places) = (Vec::new(), Vec::new());
     for node in list {
         let Some(table) = node.table() else {
             let finding = Finding::error(Code::WRONG_TYPE, node.span.clone(), "a route is a table");
@@ -51,12 +58,24 @@ pub(super) fn routes(root: &SectionReader<'_>, world: &Declarations, paths: &Pat
             let finding = Finding::error(Code::ROUTE_DUPLICATE, place, message).related(first, "the other one");
             root.findings.add(finding.help("a route's name keeps its place in the source; give each its own"));
         }
-        sources.push(reader.value_span(&shape::SOURCE));
+        places.push(route_places(&reader));
         routes.push(route);
     }
     // After all routes: each is compared with every other.
+    let sources: Vec<_> = places.iter().map(|places| places.source.clone()).collect();
     exclusive(world, &routes, &sources, &world.home, root.findings);
-    routes
+    (routes, places)
+}
+
+fn route_places(reader: &SectionReader<'_>) -> RoutePlaces {
+    let names = |key| reader.names(key).into_iter().map(|(name, node)| (name, node.span.clone())).collect::<Vec<_>>();
+    let on_failure = reader.text(&shape::ON_FAILURE).map(|name| (name, reader.value_span(&shape::ON_FAILURE)));
+    RoutePlaces {
+        source: reader.value_span(&shape::SOURCE),
+        tables: names(&shape::TABLES),
+        objects: names(&shape::OBJECTS),
+        outputs: names(&shape::OUTPUTS).into_iter().chain(on_failure).collect(),
+    }
 }
 
 /// A route.
@@ -66,10 +85,11 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         check_name(reader.findings, "route", &name, &reader.value_span(&shape::NAME));
     }
     let source = source(reader, world);
+    let source_name = reader.text_or_default(&shape::SOURCE);
     let grants = grants(reader, world);
     let (batch_bytes, in_flight_bytes) = bytes(reader);
     let limits = limits(reader);
-    let on_failure = delivery::on_failure(reader, world, source);
+    let on_failure = delivery::on_failure(reader, world, source.map(|source| (&*source_name, source)));
     let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
     RouteSpec {
         filter: filter(reader, source),
@@ -91,6 +111,8 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         concurrency: concurrency(reader, source),
         in_flight_bytes,
         policy: delivery::policy(reader, source),
+        breaker: reader.duration(&shape::BREAKER),
+        max_hops: reader.integer(&shape::MAX_HOPS),
         delivery: delivery::delivery(reader, world, source, &grants, on_failure.as_deref()),
         on_failure,
         // An unknown source has been reported, so its order does not matter.
@@ -99,9 +121,10 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         limits,
         enabled: reader.boolean(&shape::ENABLED),
         config: config(reader),
+        secrets: Secrets::new(reader.node(&shape::CONFIG).map(values).unwrap_or_default()),
         consumer_group: consumer_group(reader, source, &name),
         name: name.into(),
-        source: reader.text_or_default(&shape::SOURCE).into(),
+        source: source_name.into(),
         grants,
     }
 }

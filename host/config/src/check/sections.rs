@@ -2,12 +2,13 @@
 
 use super::PathResolver;
 use crate::codes::Code;
-use crate::plan::AdminListener;
+use crate::plan::{AdminListener, EngineLimits};
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, Section, root};
 use crate::syntax::scalar;
-use crate::syntax::section_reader::SectionReader;
+use crate::syntax::section_reader::{SectionReader, default};
 use crate::syntax::toml_tree::{TomlTable, TomlValue};
+use crate::syntax::units;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -60,12 +61,23 @@ pub(super) fn admin(reader: &SectionReader<'_>) -> Option<AdminListener> {
     Some(AdminListener { listen })
 }
 
-/// The embedded engine's directory.
-pub(super) fn engine(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> PathBuf {
-    match named(reader, &root::ENGINE, &root::ENGINE_SECTION) {
-        Some(engine) => paths.read(&engine, &root::ENGINE_PATH),
+/// The embedded engine's directory, and how much it may hold.
+pub(super) fn engine(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> (PathBuf, EngineLimits) {
+    let engine = named(reader, &root::ENGINE, &root::ENGINE_SECTION);
+    let path = match &engine {
+        Some(engine) => paths.read(engine, &root::ENGINE_PATH),
         None => paths.default(&root::ENGINE_PATH),
-    }
+    };
+    let size = |key: &KeySpec| match &engine {
+        Some(engine) => engine.size(key) as u64,
+        None => units::size(default(key)).unwrap_or_default(),
+    };
+    let dead_letters = match &engine {
+        Some(engine) => engine.integer(&root::MAX_DEAD_LETTERS),
+        None => default(&root::MAX_DEAD_LETTERS).parse().unwrap_or_default(),
+    };
+    let (bytes, dead_letter_bytes) = (size(&root::MAX_BYTES), size(&root::MAX_DEAD_LETTER_BYTES));
+    (path, EngineLimits { bytes, dead_letters, dead_letter_bytes })
 }
 
 fn named<'a>(reader: &SectionReader<'a>, key: &KeySpec, section: &'static Section) -> Option<SectionReader<'a>> {

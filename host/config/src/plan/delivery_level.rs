@@ -107,6 +107,15 @@ impl Plan {
             && !self.sources.get(&route.source).is_some_and(has_positions)
     }
 
+    /// The route whose commits keep the answers to requests of a source in DynamoDB, in the table of dedup records; `None` if they are
+    /// not kept there.
+    #[must_use]
+    pub fn answers_on_aws(&self, source: &str) -> Option<&RouteSpec> {
+        let Source::Http { on: Some(on), reply: true, .. } = self.sources.get(source)? else { return None };
+        on.idempotency.as_ref()?;
+        self.routes.iter().find(|route| *route.source == *source && self.needs_dedup(route))
+    }
+
     /// What keeps the progress of a route; `None` if its source is not Kafka.
     #[must_use]
     pub fn kafka_progress(&self, route: &RouteSpec) -> Option<KafkaProgress> {

@@ -104,6 +104,29 @@ pub(crate) static ENGINE_PATH: KeySpec = KeySpec {
     about: "The directory of tables, streams, queues, positions and dead letters.",
 };
 
+pub(crate) static MAX_BYTES: KeySpec = KeySpec {
+    name: "max_bytes",
+    kind: ValueKind::Size { min: "256MiB", max: "1048576GiB" },
+    default: Default::Value("64GiB"),
+    about: "Bytes of the store beyond which its streams and queues take nothing from outside. Routes go on.",
+};
+pub(crate) static MAX_DEAD_LETTERS: KeySpec = KeySpec {
+    name: "max_dead_letters",
+    kind: ValueKind::Integer { min: 1, max: 1_000_000_000 },
+    default: Default::Value("1000000"),
+    about: "Dead letters of all routes. Beyond it a route waits with an event that would be another one.",
+};
+pub(crate) static MAX_DEAD_LETTER_BYTES: KeySpec = KeySpec {
+    name: "max_dead_letter_bytes",
+    kind: ValueKind::Size { min: "1KiB", max: "1048576GiB" },
+    default: Default::Value("4GiB"),
+    about: "Bytes of all dead letters. Beyond it a route waits with an event that would be another one.",
+};
+
 /// `[engine]`.
-pub(crate) static ENGINE_SECTION: Section =
-    Section { name: "engine", about: "The embedded engine.", keys: &[&ENGINE_PATH], foreign: &[] };
+pub(crate) static ENGINE_SECTION: Section = Section {
+    name: "engine",
+    about: "The embedded engine.",
+    keys: &[&ENGINE_PATH, &MAX_BYTES, &MAX_DEAD_LETTERS, &MAX_DEAD_LETTER_BYTES],
+    foreign: &[],
+};

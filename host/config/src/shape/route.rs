@@ -124,6 +124,18 @@ pub(crate) static RETRY_BACKOFF: KeySpec = KeySpec {
     default: Default::Nothing,
     about: "Waits between tries: exponential, with jitter.",
 };
+pub(crate) static BREAKER: KeySpec = KeySpec {
+    name: "breaker",
+    kind: ValueKind::Duration { min: "0s", max: "7d", endless: false },
+    default: Default::Value("60s"),
+    about: "After the plugin's calls have failed for so long, no event is tried or given up until a probe succeeds; 0s: never.",
+};
+pub(crate) static MAX_HOPS: KeySpec = KeySpec {
+    name: "max_hops",
+    kind: ValueKind::Integer { min: 0, max: 65_535 },
+    default: Default::Value("16"),
+    about: "An event that has come by so many routes, each time as an effect of the event before, is given up; 0: never.",
+};
 pub(crate) static ON_FAILURE: KeySpec = KeySpec {
     name: "on_failure",
     kind: ValueKind::Text,
@@ -199,6 +211,8 @@ pub(crate) static SECTION: Section = Section {
         &MAX_RECORD_AGE,
         &BISECT,
         &RETRY_BACKOFF,
+        &BREAKER,
+        &MAX_HOPS,
         &ON_FAILURE,
         &DELIVERY,
         &LIMITS,
@@ -223,6 +237,7 @@ pub(crate) static SECTION: Section = Section {
         ("event_source", "write source = \"NAME\", and describe it under [source.NAME]"),
         ("on_failure_destination", "write on_failure = \"OUTPUT\""),
         ("dead_letter_queue", "write on_failure = \"OUTPUT\""),
+        ("circuit_breaker", "write breaker = \"60s\""),
         ("function_arn", "write plugin = \"PATH.wasm\""),
         ("function", "write plugin = \"PATH.wasm\""),
         ("report_batch_item_failures", "leave it out: a plugin always reports each event's outcome"),

@@ -2,6 +2,7 @@
 //! value can add keys or sections to the file.
 
 use super::toml_tree::TomlText;
+use crate::named_file;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ impl Interpolation<'_> {
     /// `text` with every `${…}` replaced by its value.
     pub(crate) fn expand(&self, text: &str) -> Result<TomlText, InterpolationError> {
         let mut out = String::with_capacity(text.len());
-        let mut interpolated = false;
+        let (mut interpolated, mut values) = (false, Vec::new());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
@@ -41,7 +42,9 @@ impl Interpolation<'_> {
                 let Some((inside, after)) = after.split_once('}') else {
                     return Err(failure("${", "`${` has no closing `}`", "close it, or write `$$` for a dollar sign"));
                 };
-                out.push_str(&self.value(inside)?);
+                let (value, from_outside) = self.value(inside)?;
+                out.push_str(&value);
+                values.extend(from_outside.then_some(value));
                 interpolated = true;
                 rest = after;
             } else {
@@ -50,13 +53,14 @@ impl Interpolation<'_> {
             }
         }
         out.push_str(rest);
-        Ok(TomlText { text: out, interpolated })
+        Ok(TomlText { text: out, interpolated, values })
     }
 
-    fn value(&self, inside: &str) -> Result<String, InterpolationError> {
+    /// A value, and whether it comes from outside of routes.toml.
+    fn value(&self, inside: &str) -> Result<(String, bool), InterpolationError> {
         let whole = format!("${{{inside}}}");
         if let Some(path) = inside.strip_prefix("file:") {
-            return self.file(path, &whole);
+            return Ok((self.file(path, &whole)?, true));
         }
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
@@ -68,8 +72,8 @@ impl Interpolation<'_> {
         }
         // An empty variable counts as missing if there is a default, as in a shell.
         match ((self.env)(name).filter(|value| !value.is_empty() || default.is_none()), default) {
-            (Some(value), _) => Ok(value),
-            (None, Some(default)) => Ok(default.to_owned()),
+            (Some(value), _) => Ok((value, true)),
+            (None, Some(default)) => Ok((default.to_owned(), false)),
             (None, None) => {
                 let help = format!("set it, or give a default: `${{{name}:-default}}`");
                 Err(failure(&whole, &format!("the environment variable {name} is not set"), &help))
@@ -80,10 +84,12 @@ impl Interpolation<'_> {
     fn file(&self, path: &str, whole: &str) -> Result<String, InterpolationError> {
         let path = self.base.join(path);
         self.files.borrow_mut().insert(path.clone());
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(&error.to_string()));
+        let unreadable = |why: &str| {
+            let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(why));
             failure(whole, &message, "the path is relative to the directory of this file")
-        })?;
+        };
+        let bytes = named_file::read(&path).map_err(|error| unreadable(&error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8 text"))?;
         // Files of secrets end with a newline that is no part of the secret, and some begin with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let text = text.strip_suffix('\n').unwrap_or(text);

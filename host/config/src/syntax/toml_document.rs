@@ -108,7 +108,7 @@ impl Walk<'_> {
 
     fn text(&self, text: &str, span: &Range<usize>) -> TomlValue {
         if !text.contains('$') {
-            return TomlValue::Text(TomlText { text: text.to_owned(), interpolated: false });
+            return TomlValue::Text(TomlText { text: text.to_owned(), interpolated: false, values: Vec::new() });
         }
         match self.interpolation.expand(text) {
             Ok(text) => TomlValue::Text(text),

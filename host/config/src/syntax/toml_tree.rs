@@ -1,10 +1,8 @@
 //! The document as a tree: every key and value with its place in the text.
 
+use esclusa_flow::secrets::MASK;
 use serde_json::Value as Json;
 use std::ops::Range;
-
-/// The text that is shown instead of a secret.
-pub(crate) const MASK: &str = "***";
 
 /// A value and its place.
 #[derive(Debug, Clone)]
@@ -43,6 +41,8 @@ pub(crate) struct TomlText {
     pub text: String,
     /// True if a value was put in; such a text may be a secret, so no message repeats it.
     pub interpolated: bool,
+    /// The values that were put in from variables and files. Defaults are no secrets: they stand in the file.
+    pub values: Vec<String>,
 }
 
 /// A table, its keys in the order of the file.
@@ -143,6 +143,16 @@ pub(crate) fn json(node: &TomlNode) -> Json {
 /// The node as JSON to be shown: interpolated texts may be secrets, so they are masked.
 pub(crate) fn masked(node: &TomlNode) -> Json {
     convert(node, true)
+}
+
+/// The values that were put into the texts of a node.
+pub(crate) fn values(node: &TomlNode) -> Vec<String> {
+    match &node.value {
+        TomlValue::Text(text) => text.values.clone(),
+        TomlValue::List(list) => list.iter().flat_map(values).collect(),
+        TomlValue::Table(table) => table.entries.iter().flat_map(|entry| values(&entry.node)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn convert(node: &TomlNode, mask: bool) -> Json {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Codes of problems that the program finds later, in a plugin, its own build, the store, an address or a certificate, and of a file
 /// that cannot be read.
-const ELSEWHERE: [Code; 28] = [
+const ELSEWHERE: [Code; 30] = [
     Code::ADMIN_NOT_BOUND,
     Code::ENGINE_IN_USE,
     Code::ENGINE_NOT_OPENED,
@@ -35,6 +35,8 @@ const ELSEWHERE: [Code; 28] = [
     Code::PLUGIN_SCHEMA_CRASHED,
     Code::PLUGIN_INIT_FAILED,
     Code::PLUGIN_NEEDS_ORDER,
+    Code::PLUGIN_SHARED_KEY,
+    Code::PLUGIN_OPEN_JSON,
 ];
 
 #[test]

@@ -11,4 +11,5 @@ mod mutations;
 mod plugins;
 mod queues;
 mod schemas;
+mod secret_files;
 mod size;

@@ -2,6 +2,7 @@
 //! data.
 
 use super::Catalog;
+use super::names::{ExpiryRecord, IndexRecord, QueueRecord, StreamRecord, TableRecord, load, store};
 use crate::codec::read_item;
 use crate::disk::{Space, read_fault};
 use crate::error::SchemaError;
@@ -13,44 +14,10 @@ use crate::tables::{ItemTable, SecondaryIndex, entry_key};
 use crate::transaction::Transaction;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
-use esclusa_flow::settings::{KeySchema, TableSchema};
+use esclusa_flow::settings::TableSchema;
 use fjall::Readable;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-#[derive(Serialize, Deserialize)]
-struct TableRecord {
-    id: u32,
-    key: KeySchema,
-    indexes: BTreeMap<String, IndexRecord>,
-    feed: Option<u32>,
-    #[serde(default)]
-    expiry: Option<ExpiryRecord>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ExpiryRecord {
-    id: u32,
-    attribute: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct IndexRecord {
-    id: u32,
-    key: KeySchema,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StreamRecord {
-    id: u32,
-    lanes: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct QueueRecord {
-    id: u32,
-}
 
 /// Makes the catalog of `schema`, keeps the readers and queue states of `old`, and records it. Also gives the ids of
 /// removed indexes: once the catalog is durable, their entries can be [dropped](drop_entries). A failure writes
@@ -66,6 +33,7 @@ pub(crate) fn apply(
         generation: old.generation + 1,
         objects: schema.objects.clone(),
         outputs: schema.outputs.clone(),
+        limits: schema.limits,
         ..Catalog::default()
     };
     for (name, wanted) in &schema.streams {
@@ -263,23 +231,4 @@ fn holds_items(id: u32, tx: &Transaction<'_>) -> Result<bool, Fault> {
         Some(guard) => guard.key().map(|_| true).map_err(|e| read_fault(&e)),
         None => Ok(false),
     }
-}
-
-fn record_key(kind: &str, name: &str) -> Vec<u8> {
-    format!("k{kind}:{name}").into_bytes()
-}
-
-fn load<T: DeserializeOwned>(kind: &str, name: &str, tx: &mut Transaction<'_>) -> Result<Option<T>, Fault> {
-    let stored = tx.get(Space::State, &record_key(kind, name))?;
-    stored.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| bug(kind, name, &e))).transpose()
-}
-
-fn store<T: Serialize>(kind: &str, name: &str, value: &T, tx: &mut Transaction<'_>) -> Result<(), Fault> {
-    let bytes = serde_json::to_vec(value).map_err(|e| bug(kind, name, &e))?;
-    tx.put(Space::State, record_key(kind, name), bytes);
-    Ok(())
-}
-
-fn bug(kind: &str, name: &str, error: &serde_json::Error) -> Fault {
-    Fault::Bug(format!("the record of {kind} {name:?}: {error}"))
 }

@@ -3,8 +3,9 @@
 use super::{STAGING, path};
 use esclusa_flow::reads::{ObjectBytes, ObjectRead, READ_BYTES, ReadError};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use tokio::sync::Semaphore;
@@ -75,7 +76,8 @@ fn find(root: &Path, path: &str) -> std::io::Result<Found> {
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    // Nothing can be at a name that the disk does not take, or behind symlinks that lead in a circle.
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP))
 }
 
 fn is_within(root: &Path, target: &Path) -> bool {

@@ -123,7 +123,8 @@ pub(crate) async fn receive(
             let id = message.sequence.to_string();
             let record = StoredRecord::read(&message.body).map_err(Fault::from)?;
             record.push(&id, message.count, &mut columns).map_err(|e| Fault::Permanent(e.to_string()))?;
-            claims.push(Claim::new(receipt(queue.id, number, message.sequence, taken.nonce)));
+            let receipt = receipt(queue.id, number, message.sequence, taken.nonce);
+            claims.push(Claim::new(receipt).with_hops(record.hops));
         }
         // Delivered: dropping `taken` must not release them any more.
         taken.sequences.clear();
@@ -232,17 +233,17 @@ async fn move_to_dead_letters(
     let mut settlement = ReceiptSettlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
     // From here on they are not released: the writer finishes them even if the receiving task is dropped.
     settlement.begin()?;
-    let (route, counts, given_up) =
-        (spec.route.to_string(), Arc::clone(&taken.store.shared().dead), Arc::clone(given_up));
+    let (route, shared, given_up) = (spec.route.to_string(), Arc::clone(taken.store.shared()), Arc::clone(given_up));
     let bytes = entries.iter().map(dead_letters::DeadLetterEntry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
+        shared.dead.sum().take(&entries, &shared.catalog().limits, tx)?;
         let many = entries.len() as u64;
         let added = Counts { dead: many, ..Counts::default() };
         let (key, sum) = progress::sum(&route, &added, tx)?;
         // Nothing below can be refused: letter, counter and deletion are in one batch.
         tx.irrevocable();
         tx.put(Space::State, key, sum);
-        entries.into_iter().for_each(|entry| entry.write(&counts, tx));
+        entries.into_iter().for_each(|entry| entry.write(&shared.dead, tx));
         tx.after(move || {
             given_up.fetch_add(many, Ordering::Relaxed);
         });

@@ -233,7 +233,7 @@ impl LogLane {
                 return Ok(true);
             }
             record.push(&id, 1, columns).map_err(|e| Fault::Permanent(e.to_string()))?;
-            claims.push(Claim::new(Token::Offset(sequence)));
+            claims.push(Claim::new(Token::Offset(sequence)).with_hops(record.hops));
             *next = sequence + 1;
         }
         Ok(claims.len() >= limit.events)

@@ -2,9 +2,10 @@
 //! the commit's writes change it, so that the work of the one writer is in proportion to the bytes that it writes.
 //! The bytes that a commit reads and encodes on the way have a budget.
 
-use super::{FeedChange, ItemChange, ItemTable, TableWrite, entries, move_entries};
+use super::{ItemChange, ItemTable, TableWrite, entries, move_entries};
 use crate::codec::{push_item, read_item};
 use crate::disk::Space;
+use crate::streams::FeedChange;
 use crate::transaction::Transaction;
 use esclusa_flow::bounds;
 use esclusa_flow::effect::AttributeChange;
@@ -135,7 +136,7 @@ impl DraftedItem {
                 };
             }
         }
-        let (table, expired) = (self.table.clone(), write.expires);
+        let (table, expired, hops) = (self.table.clone(), write.expires, write.hops);
         let refuse = |why: String| {
             let why = format!("an item of table {:?}: {why}", table.name);
             CommitError::Refused(vec![(write.action, why)])
@@ -166,7 +167,7 @@ impl DraftedItem {
         if let Some(feed) = &table.feed {
             let new = self.now.encoded(work)?;
             if !same(old.as_ref(), new.as_ref(), work)? {
-                changed.push(FeedChange { feed: feed.clone(), old, new, expired });
+                changed.push(FeedChange { feed: feed.clone(), old, new, expired, hops });
             }
         }
         Ok(true)

@@ -1,7 +1,9 @@
-//! Objects in directories that others write to as well: links, pipes and odd names.
+//! Objects in directories: their names, and directories that others write to as well, with links, pipes and odd names.
 
+use super::schema::{commit, item, number, put, schema, text};
 use esclusa_embedded::{Store, StoreSchema};
-use esclusa_flow::engine::Engine;
+use esclusa_flow::effect::{Action, PutObject};
+use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::reads::{ObjectList, ObjectRead, ReadError};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
@@ -40,7 +42,7 @@ async fn a_link_leads_to_objects_of_the_store_only() {
     }
     assert_eq!(read(&store, "in/a").await, Ok(Some(b"a".to_vec())));
     assert_eq!(read(&store, "dangling").await, Ok(None));
-    assert!(matches!(read(&store, "loop").await, Err(ReadError::Unavailable(_))));
+    assert_eq!(read(&store, "loop").await, Ok(None));
     assert_eq!(list(&store).await, ["d/a"], "links are not listed");
 }
 
@@ -70,4 +72,80 @@ async fn names_that_no_object_has_and_files_that_are_none_are_left_out() {
     assert_eq!(list(&store).await, ["good"]);
     assert_eq!(read(&store, "pipe").await, Ok(None), "it does not wait for a writer");
     assert_eq!(read(&store, "good").await, Ok(Some(b"x".to_vec())));
+}
+
+fn object(path: &str, bytes: &str) -> Action {
+    let content_type = "text/plain".to_owned();
+    Action::PutObject(PutObject {
+        store: "lake".to_owned(),
+        path: path.to_owned(),
+        content_type,
+        bytes: bytes.as_bytes().to_vec(),
+    })
+}
+
+#[tokio::test]
+async fn objects_get_their_names_with_the_commit_and_stay_in_their_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let mut with_objects = schema();
+    with_objects.objects.insert("lake".to_owned(), lake.clone());
+    let store = Store::open(dir.path().join("store"), with_objects).unwrap();
+    store.commit(commit(vec![object("dt=1/a.txt", "old"), object("dt=1/a.txt", "new")])).await.unwrap();
+    assert_eq!(std::fs::read_to_string(lake.join("dt=1/a.txt")).unwrap(), "new");
+    std::os::unix::fs::symlink(dir.path(), lake.join("out")).unwrap();
+    std::os::unix::fs::symlink(lake.join("nowhere"), lake.join("dangling")).unwrap();
+    std::os::unix::fs::symlink(lake.join("circle"), lake.join("circle")).unwrap();
+    let deep = vec!["d"; 33].join("/");
+    let long = format!("{}/x", vec!["n".repeat(255); 4].join("/"));
+    for bad in [
+        "",
+        "/etc/x",
+        "../x",
+        "a/../x",
+        "a//b",
+        "a/",
+        "./a",
+        "a\0b",
+        "a\nb",
+        ".staging/x",
+        "out/x",
+        "dt=1",
+        "dt=1/a.txt/b",
+        "dangling/x",
+        "circle/x",
+        &deep,
+        &long,
+        &"n".repeat(256),
+    ] {
+        let answer = store
+            .commit(commit(vec![put("plain", item([("pk", text("a")), ("sk", number(1))]), None), object(bad, "x")]))
+            .await;
+        assert!(matches!(&answer, Err(CommitError::Refused(refused)) if refused[0].0 == 1), "{bad:?}: {answer:?}");
+    }
+    assert_eq!(store.scan("plain", None, 1).unwrap(), []);
+    assert_eq!(std::fs::read_dir(lake.join(".staging")).unwrap().count(), 0, "refused objects leave nothing");
+    // A symlink is replaced as a file is, wherever it leads.
+    store.commit(commit(vec![object("dangling", "whole"), object("circle", "whole")])).await.unwrap();
+    assert_eq!(std::fs::read_to_string(lake.join("dangling")).unwrap(), "whole");
+    assert_eq!(std::fs::read_to_string(lake.join("circle")).unwrap(), "whole");
+    assert!(!lake.join("nowhere").exists());
+}
+
+#[tokio::test]
+async fn an_object_and_a_directory_of_the_same_name_are_not_both_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let mut with_objects = schema();
+    with_objects.objects.insert("lake".to_owned(), lake.clone());
+    let store = Store::open(dir.path().join("store"), with_objects).unwrap();
+    for objects in [["a", "a/b"], ["c/d/e", "c/d"]] {
+        let both = commit(objects.iter().map(|path| object(path, "x")).collect());
+        let answer = store.commit(both).await;
+        assert!(matches!(&answer, Err(CommitError::Refused(refused)) if refused[0].0 == 1), "{answer:?}");
+        // Without the refused one the other is taken, and has its name.
+        store.commit(commit(vec![object(objects[0], "y")])).await.unwrap();
+        assert_eq!(std::fs::read_to_string(lake.join(objects[0])).unwrap(), "y");
+    }
+    assert_eq!(std::fs::read_dir(lake.join(".staging")).unwrap().count(), 0);
 }

@@ -61,6 +61,7 @@ pub(super) fn commit(actions: Vec<Action>) -> Commit {
         lane: "".into(),
         handler: esclusa_flow::dead_letter::Handler::default(),
         actions,
+        hops: Vec::new(),
         outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,

@@ -74,6 +74,15 @@ pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
     }
 }
 
+/// Makes a copy of the store as it is now, for the command line on the same machine; answers its directory, which is in that of the store.
+pub(super) async fn backup(State(admin): AdminState) -> JsonAnswer<Value> {
+    let store = admin.runtime.store().clone();
+    let staged = admin.work.whole_in(&admin.work.changes, async move { store.stage_backup().await }).await?.0?;
+    let path = std::path::absolute(&staged).unwrap_or(staged);
+    tracing::info!(path = %path.display(), "a backup of the store was made over the API");
+    Ok(Json(json!({"path": path})))
+}
+
 /// Answers the account of every route.
 pub(super) async fn audit(State(admin): AdminState) -> Result<Response, ApiError> {
     let (runtime, clock) = (admin.runtime.clone(), Handle::current());

@@ -4,6 +4,7 @@
 use super::AdminServer;
 use crate::http::api_error::{ApiError, root_cause};
 use crate::http::bodies::BudgetedBody;
+use crate::http::decoding;
 use crate::http::handover::media_type;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
@@ -73,7 +74,7 @@ impl<T: BodyLimit> FromRequest<Arc<AdminServer>> for JsonBody<T> {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         }
         let (parts, body) = request.into_parts();
-        let mut held = admin.bodies.read(&parts.headers, body, T::MOST).await?;
+        let mut held = decoding::read((&admin.work, &admin.bodies), &parts.headers, body, T::MOST).await?;
         let data = std::mem::take(&mut held.data);
         let parsed = admin.work.compute(data.len(), move || parse(&data)).await?;
         Ok(JsonBody(parsed?, held))
@@ -102,7 +103,7 @@ impl FromRequest<Arc<AdminServer>> for RawBody {
 
     async fn from_request(request: Request, admin: &Arc<AdminServer>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        admin.bodies.read(&parts.headers, body, BODY).await.map(RawBody)
+        decoding::read((&admin.work, &admin.bodies), &parts.headers, body, BODY).await.map(RawBody)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which requests are served: not those that the page of another site makes a browser send.
 //!
-//! A page of another site can make a browser call a listener on this machine. It cannot forge two headers: `Host`
-//! names the site, even if its DNS entry was changed to point here (DNS rebinding); `Origin` names the page. There is
-//! no CORS: no other page may read an answer.
+//! A page of another site can make a browser call a listener on this machine. It cannot forge three headers: `Host`
+//! names the site, even if its DNS entry was changed to point here (DNS rebinding); `Origin` names the page, and
+//! `Sec-Fetch-Site` says that it is another one. There is no CORS: no other page may read an answer.
 
 use super::AdminServer;
 use crate::http::api_error::ApiError;
@@ -35,13 +35,22 @@ fn ours(host: &str, listen: SocketAddr) -> bool {
     ip.is_ok_and(|ip| ip.is_loopback() || ip == listen.ip() || listen.ip().is_unspecified())
 }
 
-/// Serves a request that may change something only if no page of another site has made it.
+/// Serves a request only if no page of another site has made it, reads included: they cost work, and with `reply = true` they run a
+/// plugin. Other pages may have links to the router's page.
 pub(super) async fn origin(request: Request, next: Next) -> Response {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !safe && foreign(request.headers()) {
-        return ApiError::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
+    if foreign(request.headers()) && !follows_link(&request) {
+        let why =
+            "pages of other sites may not ask for this; to open it, type its address or go there from the page at /";
+        return ApiError::new(StatusCode::FORBIDDEN, why).code("http.site").into_response();
     }
     next.run(request).await
+}
+
+/// True if somebody follows a link to the page at `/`.
+fn follows_link(request: &Request) -> bool {
+    let says = |name: &str, word: &str| request.headers().get(name).is_some_and(|value| value == word);
+    let opens = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+    opens && *request.method() == Method::GET && request.uri().path() == "/" && !request.headers().contains_key(ORIGIN)
 }
 
 fn foreign(headers: &HeaderMap) -> bool {
@@ -54,28 +63,54 @@ fn foreign(headers: &HeaderMap) -> bool {
     site || !own
 }
 
-/// Headers for answers of the router itself.
+/// The policy of answers of the router itself.
+const OWN: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The policy of answers of plugins: sandboxed, so that a page from a plugin cannot act as a page of the router.
+const OF_PLUGINS: &str = "sandbox; default-src 'none'";
+
+/// Headers for all answers, those that refuse a request included.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
-    with(next.run(request).await, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-}
-
-/// Headers for answers of plugins: sandboxed, so that a page from a plugin cannot act as a page of the router.
-pub(super) async fn ingest_headers(request: Request, next: Next) -> Response {
-    with(next.run(request).await, "sandbox; default-src 'none'")
-}
-
-fn with(mut response: Response, policy: &'static str) -> Response {
-    let headers = response.headers_mut();
-    headers.insert("content-security-policy", HeaderValue::from_static(policy));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
-    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    let policy = if request.uri().path().starts_with("/ingest/") { OF_PLUGINS } else { OWN };
+    let mut response = next.run(request).await;
+    let pairs = [
+        ("content-security-policy", policy),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ];
+    for (name, value) in pairs {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderMap, foreign, ours};
+    use super::{HeaderMap, Request, follows_link, foreign, ours};
+    use axum::body::Body;
+
+    #[test]
+    fn a_link_leads_to_the_page_and_nowhere_else() {
+        let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let follows = |method: &str, path: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method(method).uri(path);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            follows_link(&request.body(Body::empty()).unwrap())
+        };
+        assert!(follows("GET", "/", &link));
+        assert!(follows("GET", "/?route=a", &link));
+        for path in ["/ingest/a", "/metrics", "/api/v1/status", "//", "/page.js"] {
+            assert!(!follows("GET", path, &link), "{path}");
+        }
+        assert!(!follows("POST", "/", &link));
+        assert!(!follows("GET", "/", &link[..2]));
+        let [site, mode, _] = link;
+        assert!(!follows("GET", "/", &[site, mode, ("sec-fetch-dest", "iframe")]), "in a frame");
+        assert!(!follows("GET", "/", &[site, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "document")]));
+        assert!(!follows("GET", "/", &[&link[..], &[("origin", "http://evil.example")]].concat()));
+    }
 
     #[test]
     fn only_names_that_dns_cannot_bend_are_this_router() {

@@ -6,12 +6,14 @@
 use super::AdminServer;
 use super::extract::PathParams;
 use crate::http::api_error::ApiError;
+use crate::http::decoding;
 use crate::http::handover;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
+use esclusa_flow::hops;
 use std::sync::Arc;
 
 /// A request to the source itself.
@@ -47,9 +49,9 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
         _ => return missing(format!("there is no source {name:?} of kind http")),
     };
     let (parts, body) = request.into_parts();
-    refuse_encoded(&parts.headers)?;
+    let limits = (&admin.work, &admin.bodies);
     if reply {
-        let mut held = admin.bodies.read(&parts.headers, body, max_body).await?;
+        let mut held = decoding::read(limits, &parts.headers, body, max_body).await?;
         let data = std::mem::take(&mut held.data);
         let request = (data, attributes(&parts, path));
         let answer = handover::ask(&admin.runtime, name, request, timeout, None).await?;
@@ -66,10 +68,11 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
     }
     // The key is checked before the body is read: a bad request takes no share of the budget.
     let key = handover::key(&parts.headers, &parts.uri)?;
-    let mut held = admin.bodies.read(&parts.headers, body, max_body).await?;
+    let mut held = decoding::read(limits, &parts.headers, body, max_body).await?;
     let data = std::mem::take(&mut held.data);
-    let limits = (&admin.work, &admin.bodies);
-    let records = handover::records(limits, &parts.headers, (data, &mut held), (key, Vec::new())).await?;
+    // No header is an attribute of these events; the count of hops is beside them.
+    let attributes = handover::header_attributes(&parts.headers).filter(|(name, _)| name == hops::ATTRIBUTE).collect();
+    let records = handover::records(limits, &parts.headers, (data, &mut held), (key, attributes)).await?;
     handover::put(&admin.runtime, &admin.work, StatusCode::ACCEPTED, name.to_owned(), records, held).await
 }
 
@@ -79,14 +82,4 @@ fn attributes(parts: &Parts, path: &str) -> Vec<(String, String)> {
     attributes.push(("query".to_owned(), parts.uri.query().unwrap_or_default().to_owned()));
     attributes.extend(handover::header_attributes(&parts.headers));
     attributes
-}
-
-/// Refuses a body that was sent compressed: nothing here decodes it, and the plugin would get other bytes than were meant.
-fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
-    let identity = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
-        return Ok(());
-    }
-    let why = "the body has a Content-Encoding: send it as it is, without the header";
-    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
 }

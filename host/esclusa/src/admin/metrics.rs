@@ -6,7 +6,8 @@
 use super::AdminServer;
 use crate::http::api_error::ApiError;
 use crate::runtime::backlog::BacklogStatus;
-use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status};
+use crate::runtime::listening::ListenerStatus;
+use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status, StoreStatus};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -35,6 +36,9 @@ const DEAD_LETTERS: &str = "esclusa_dead_letters";
 
 const METRICS: &[Metric] = &[
     gauge("esclusa_route_healthy", "1 while the route does its work.", |r| f64::from(u8::from(r.health.healthy))),
+    gauge("esclusa_route_breaker_open", "1 while the route's breaker is open.", |r| {
+        f64::from(u8::from(r.breaker.is_some()))
+    }),
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
     gauge(DEAD_LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
@@ -111,10 +115,33 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
 /// Files whose content on disk is not what runs: name and meaning.
 const STALE: (&str, &str) =
     ("esclusa_configuration_stale", "Files whose content on disk is not what runs: refused, being loaded, or missing.");
+/// The value of a metric of a listener.
+type OfListener = fn(&ListenerStatus) -> f64;
+
+/// Metrics of listeners: name, meaning. All are gauges.
+const LISTENERS: &[(&str, &str, OfListener)] = &[
+    ("esclusa_listener_connections", "Connections that are open.", |l| l.connections as f64),
+    ("esclusa_listener_max_connections", "Most connections at the same time.", |l| l.max_connections as f64),
+];
+
+/// Answers of listeners, by status: name and meaning.
+const ANSWERS: (&str, &str) = ("esclusa_listener_answers_total", "Answers by the first digit of their status.");
 
 /// Items that expired, by table: name and meaning.
 const EXPIRED: (&str, &str) =
     ("esclusa_table_expired_items_total", "Items that the store deleted because they had expired.");
+
+/// Metrics of the store: name, meaning.
+const STORE: &[(&str, &str, fn(&StoreStatus) -> u64)] = &[
+    ("esclusa_store_bytes", "Bytes of the store's files.", |s| s.bytes),
+    ("esclusa_store_max_bytes", "Bytes beyond which the store takes nothing from outside.", |s| s.max_bytes),
+    ("esclusa_store_dead_letters", "Dead letters of all routes.", |s| s.dead_letters),
+    ("esclusa_store_max_dead_letters", "Dead letters beyond which routes wait.", |s| s.max_dead_letters),
+    ("esclusa_store_dead_letter_bytes", "Bytes of all dead letters.", |s| s.dead_letter_bytes),
+    ("esclusa_store_max_dead_letter_bytes", "Bytes of dead letters beyond which routes wait.", |s| {
+        s.max_dead_letter_bytes
+    }),
+];
 
 /// Answers the metrics.
 pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Response, ApiError> {
@@ -178,7 +205,9 @@ pub(crate) fn render(status: &Status) -> String {
             }
         }
     }
+    store(&mut out, status);
     tables(&mut out, status);
+    listeners(&mut out, status);
     partitions(&mut out, status);
     outputs(&mut out, status);
     out
@@ -208,10 +237,32 @@ fn shards(out: &mut String, status: &Status) {
     }
 }
 
+fn store(out: &mut String, status: &Status) {
+    for (name, about, value) in STORE {
+        head(out, name, "gauge", about);
+        line(out, name, &[], value(&status.store) as f64);
+    }
+}
+
 fn tables(out: &mut String, status: &Status) {
     head(out, EXPIRED.0, "counter", EXPIRED.1);
     for (table, items) in &status.expired_items {
         line(out, EXPIRED.0, &[("table", table)], *items as f64);
+    }
+}
+
+fn listeners(out: &mut String, status: &Status) {
+    for (name, about, value) in LISTENERS {
+        head(out, name, "gauge", about);
+        for listener in &status.listeners {
+            line(out, name, &[("listener", &listener.name)], value(listener));
+        }
+    }
+    head(out, ANSWERS.0, "counter", ANSWERS.1);
+    for listener in &status.listeners {
+        for (class, count) in &listener.answers {
+            line(out, ANSWERS.0, &[("listener", &listener.name), ("status", class)], *count as f64);
+        }
     }
 }
 
@@ -252,13 +303,21 @@ mod tests {
     fn status() -> Status {
         let left_dead_letters = [("web".to_owned(), 4)].into();
         let expired_items = [("sessions".to_owned(), 3)].into();
-        let (routes, stale, reloads) = (Vec::new(), Vec::new(), Vec::new());
-        Status { version: "1".into(), pid: 1, now: 0, routes, left_dead_letters, expired_items, stale, reloads }
+        let (version, routes, listeners) = ("1".to_owned(), Vec::new(), Vec::new());
+        let (stale, reloads) = (Vec::new(), Vec::new());
+        let store = super::StoreStatus { bytes: 7, max_bytes: 9, ..super::StoreStatus::default() };
+        Status { version, pid: 1, now: 0, routes, left_dead_letters, expired_items, listeners, store, stale, reloads }
     }
 
     #[test]
     fn letters_of_a_route_that_is_gone_are_counted() {
         assert!(render(&status()).contains("\nesclusa_dead_letters{route=\"web\"} 4\n"));
+    }
+
+    #[test]
+    fn the_fill_of_the_store_is_shown_with_its_limit() {
+        let text = render(&status());
+        assert!(text.contains("\nesclusa_store_bytes 7\n") && text.contains("\nesclusa_store_max_bytes 9\n"), "{text}");
     }
 
     #[test]

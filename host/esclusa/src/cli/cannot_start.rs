@@ -73,9 +73,13 @@ impl CannotStart {
                 };
                 at(ENGINE, Code::ENGINE_IN_USE, help, Exit::Unavailable)
             }
-            OpenError::Format { .. } => {
-                let help = "use the version that wrote it, or write another path";
+            OpenError::Outdated { .. } | OpenError::Newer { .. } => {
+                let help = "do as the message says, or write another path";
                 at(ENGINE, Code::ENGINE_OTHER_FORMAT, help, Exit::Failed)
+            }
+            OpenError::Damaged { .. } => {
+                let help = "`esclusa store check` tells more; restore a backup, or see `esclusa store --help`";
+                at(ENGINE, Code::ENGINE_NOT_OPENED, help, Exit::Failed)
             }
             OpenError::Unusable { kind, .. } => {
                 CannotStart::directory(locator, ENGINE, Code::ENGINE_NOT_OPENED, *kind, &message)
@@ -161,11 +165,10 @@ mod tests {
         ] {
             assert_eq!(seen(&unusable(kind)), (5, "engine::not_opened", exit), "{kind}");
         }
-        let [found, expected] = [String::new(), String::new()];
-        assert_eq!(
-            seen(&store(OpenError::Format { path: path.clone(), found, expected })),
-            (5, "engine::other_format", 1)
-        );
+        let formats = [OpenError::Outdated { path: path.clone() }, OpenError::Newer { path: path.clone(), found: 9 }];
+        for other in formats {
+            assert_eq!(seen(&store(other)), (5, "engine::other_format", 1));
+        }
         let [table, stored, wanted] = ["orders", "a", "b"].map(str::to_owned);
         let schema = |why| store(OpenError::Schema(why));
         assert_eq!(seen(&schema(SchemaError::KeyChanged { table, stored, wanted })), (8, "engine::schema", 78));

@@ -5,7 +5,7 @@ use crate::cli::Exit;
 use crate::configuration::digest;
 use crate::plugins;
 use anyhow::{Context, Result};
-use esclusa_sandbox::{ComponentNames, Sandbox, SandboxConfig};
+use esclusa_sandbox::{ComponentNames, PluginFile, Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -31,10 +31,8 @@ impl PluginCommand {
 async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
     let bytes = esclusa_sandbox::read(file).map_err(|error| UsageError(error.to_string()))?;
     let sandbox = Sandbox::new(SandboxConfig { compiler: plugins::compiler(), ..SandboxConfig::default() })?;
-    let loaded = sandbox
-        .load_bytes(&file.display().to_string(), bytes.clone())
-        .await
-        .with_context(|| format!("{} is not a plugin", file.display()))?;
+    let read = PluginFile::of(&file.display().to_string(), bytes.clone())?;
+    let loaded = sandbox.load(read).await.with_context(|| format!("{} is not a plugin", file.display()))?;
     let names = ComponentNames::of(&bytes);
     let info = &loaded.info;
     let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());

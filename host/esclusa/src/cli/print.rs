@@ -1,10 +1,12 @@
-//! The output of commands: data on standard output, messages on standard error.
+//! The output of commands: data on standard output, messages on standard error. In both, characters that could fool a reader are
+//! escaped; JSON stays the same JSON.
 //!
 //! If the reader of standard output has gone (`| head`), the command ends quietly: that is an error type of its own.
 
 use crate::sinks;
 use crate::telemetry;
 use chrono::SecondsFormat;
+use esclusa_flow::hidden_text::escape_hidden;
 use esclusa_pipeline::meter::epoch_millis;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,12 +28,12 @@ pub(super) fn failed(error: std::io::Error) -> anyhow::Error {
 
 /// Writes a line of data.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(failed)
+    writeln!(std::io::stdout().lock(), "{}", escape_hidden(text)).map_err(failed)
 }
 
-/// Writes data as it is.
+/// Writes several lines of data.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(failed)
+    std::io::stdout().lock().write_all(escape_hidden(text).as_bytes()).map_err(failed)
 }
 
 /// Writes a value as JSON on one line, for programs.
@@ -71,9 +73,9 @@ fn write_message(level: &str, text: &str) {
     if telemetry::json() {
         let timestamp = time(epoch_millis());
         let line = json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"});
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(&line.to_string()));
     } else {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(text));
     }
 }
 

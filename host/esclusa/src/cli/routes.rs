@@ -7,6 +7,7 @@ use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use crate::dead_letters;
 use crate::runtime::backlog::BacklogStatus;
+use crate::runtime::listening::ListenerStatus;
 use crate::runtime::output_status::{OutputStatus, outputs};
 use crate::runtime::stale::{StaleFile, StaleState};
 use crate::runtime::status::{PartitionStatus, RouteStatus, Status};
@@ -143,6 +144,11 @@ fn at_this_moment(status: &Status) -> Result<()> {
             .waiting
             .as_ref()
             .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next.millis())));
+        let breaker = route
+            .breaker
+            .as_ref()
+            .map(|open| format!("breaker open, next probe {}; ", print::time(open.next_probe.millis())));
+        let waiting = breaker.or(waiting);
         let error = format!("{}{}", waiting.unwrap_or_default(), error.or(last).unwrap_or_else(|| "-".to_owned()));
         [
             route.name.clone(),
@@ -162,6 +168,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
     sinks(status)?;
     partitions(status)?;
+    listeners(status)?;
     status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
     status.routes.iter().filter_map(halted).for_each(|line| print::message(&line));
     print_left(&status.left_dead_letters);
@@ -175,6 +182,28 @@ fn at_this_moment(status: &Status) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Prints the listeners.
+fn listeners(status: &Status) -> Result<()> {
+    let row = |listener: &ListenerStatus| {
+        let answers = |class: &str| listener.answers.get(class).copied().unwrap_or_default().to_string();
+        [
+            listener.name.clone(),
+            format!("{}://{}", if listener.tls { "https" } else { "http" }, listener.address),
+            format!("{} of {}", listener.connections, listener.max_connections),
+            answers("2xx"),
+            answers("3xx"),
+            answers("4xx"),
+            answers("5xx"),
+        ]
+    };
+    if status.listeners.is_empty() {
+        return Ok(());
+    }
+    print::line("")?;
+    let rows: Vec<_> = status.listeners.iter().map(row).collect();
+    print::table(["LISTENER", "ADDRESS", "CONNECTIONS", "2xx", "3xx", "4xx", "5xx"], &rows)
 }
 
 /// Prints the outputs outside of the engine that fail or have messages to deliver.

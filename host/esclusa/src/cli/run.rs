@@ -61,6 +61,7 @@ impl RunArgs {
         let StartedRouter { runtime, admin, listeners, mut file } = started;
         backstop.router_runs(&runtime);
         let before = runtime.status();
+        backstop::tell_longest_stop(runtime.loaded().plan.drain_delay(), self.drain_timeout);
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
         let failed = tokio::select! {
@@ -112,7 +113,7 @@ impl RunArgs {
     }
 
     fn exit(&self, complete: bool, after: &Status) -> Exit {
-        let halted = after.routes.iter().any(|route| route.state == "halted");
+        let halted = after.routes.iter().any(|route| route.state == "halted" || route.breaker.is_some());
         match complete {
             true if self.until_idle && halted => Exit::Failed,
             true => Exit::Ok,
@@ -130,12 +131,16 @@ fn raise_file_limit() {
     }
 }
 
-/// Prints the halted routes and the number of new dead letters.
+/// Prints the halted routes, those with an open breaker, and the number of new dead letters.
 fn summarize(before: &Status, after: &Status) {
     for route in &after.routes {
         if route.state == "halted" {
             let reason = route.reason.as_deref().unwrap_or("no reason given");
             print::message(&format!("route {} was halted by its plugin: {}", route.name, print::visible(reason)));
+        }
+        if let Some(open) = &route.breaker {
+            let why = format!("{}: {}", open.code, print::visible(&open.message));
+            print::message(&format!("route {} waits, because its plugin's calls fail: {why}", route.name));
         }
         let earlier = before.routes.iter().find(|r| r.name == route.name).map_or(0, |r| r.reading.counts.dead);
         let dead = route.reading.counts.dead.saturating_sub(earlier);

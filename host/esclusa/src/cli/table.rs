@@ -4,6 +4,7 @@ use super::connect::{RouterOrStore, connect_checked, escape};
 use super::{GlobalArgs, print};
 use crate::cli::Exit;
 use crate::table_reads;
+use crate::visible::VisibleWriter;
 use anyhow::{Result, bail};
 use std::io::{BufWriter, Write};
 
@@ -37,7 +38,7 @@ impl TableCommand {
 }
 
 async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = VisibleWriter::new(BufWriter::new(std::io::stdout().lock()));
     match connect_checked(global, |plan| Ok(table_reads::check(plan, table)?)).await? {
         RouterOrStore::Router(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;

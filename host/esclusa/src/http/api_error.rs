@@ -5,11 +5,17 @@ use crate::intake::NotTaken;
 use crate::route_loader::RouteUnavailable;
 use crate::table_reads::NotRead;
 use axum::Json;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_SECURITY_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::fault::Fault;
 use serde_json::{Map, Value};
 use std::error::Error;
+
+/// The code of a body in a coding that is not decoded; the answer lists those that are.
+pub(crate) const REFUSED_CODING: &str = "http.coding";
+/// The policy of errors: they are no pages.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// An error of the API.
 #[derive(Debug)]
@@ -43,8 +49,19 @@ impl IntoResponse for ApiError {
         body.extend(self.code.map(|code| ("code".to_owned(), code.into())));
         body.extend(self.diagnostics.map(|diagnostics| ("diagnostics".to_owned(), diagnostics)));
         let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+        // A message may quote the request: no browser shall take it for a page.
+        let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, "nosniff"), (CONTENT_SECURITY_POLICY, POLICY)];
+        // A full store does not get smaller within a second.
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => headers.push((RETRY_AFTER, "1")),
+            StatusCode::INSUFFICIENT_STORAGE => headers.push((RETRY_AFTER, "60")),
+            _ => {}
+        }
+        if self.code == Some(REFUSED_CODING) {
+            headers.push((ACCEPT_ENCODING, "gzip, zstd"));
+        }
+        for (name, value) in headers {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }
@@ -74,7 +91,13 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+        match fault {
+            Fault::Refused { code: code @ esclusa_embedded::FULL, reason } => {
+                ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason).code(code)
+            }
+            Fault::Refused { code, reason } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).code(code),
+            fault => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()),
+        }
     }
 }
 
@@ -120,5 +143,20 @@ impl From<RouteUnavailable> for ApiError {
             RouteUnavailable::Plugin { .. } => StatusCode::CONFLICT,
         };
         ApiError::new(status, missing.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_is_507_and_says_when_to_come_again() {
+        let full = Fault::Refused { code: esclusa_embedded::FULL, reason: "full".to_owned() };
+        let damaged = Fault::Refused { code: esclusa_embedded::DAMAGED, reason: "damaged".to_owned() };
+        for (fault, status, wait) in [(full, 507, "60"), (damaged, 503, "1")] {
+            let answer = ApiError::from(fault).into_response();
+            assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (status, wait));
+        }
     }
 }

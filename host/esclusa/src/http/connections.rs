@@ -3,6 +3,7 @@
 //! A client that sends nothing or half of a request, or does not read its answer, loses its connection. However many
 //! such clients there are, health probes are answered.
 
+mod meter;
 mod paced;
 mod slots;
 mod stage;
@@ -12,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
@@ -38,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use meter::ConnectionMeter;
 pub(crate) use slots::ConnectionLimits;
 #[cfg(test)]
 pub(crate) use slots::MOST;
@@ -101,6 +103,8 @@ pub(crate) struct Serving {
     pub http2: bool,
     /// Asks clients of HTTP/1.1 to close their connections.
     pub closing: Arc<AtomicBool>,
+    /// Counts connections and answers.
+    pub meter: Arc<ConnectionMeter>,
 }
 
 impl Serving {
@@ -113,6 +117,7 @@ impl Serving {
             tls: Arc::default(),
             http2: false,
             closing: Arc::default(),
+            meter: Arc::default(),
         }
     }
 }
@@ -151,6 +156,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, serving: Servin
                         Connection { kind, stage: stage.clone(), peer: Peer(peer), serving: serving.clone() };
                     let task = connections.spawn(connection.accept(stream, router.clone(), stopping.clone()));
                     slots.enter(kind, task, stage);
+                    serving.meter.open(connections.len());
                 }
                 Err(error) => {
                     // Most likely the process has no file left: the oldest silent connection is cut to free one.
@@ -161,6 +167,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, serving: Servin
             },
             Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
                 slots.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                serving.meter.open(connections.len());
             }
             _ = &mut stopped => break,
         }
@@ -255,10 +262,13 @@ impl Connection {
         let version = request.version();
         let mut response = if self.kind == SlotKind::Reserve && !self.serving.reserved.contains(&request.uri().path()) {
             crowded()
+        } else if request.headers().get_all(HOST).iter().nth(1).is_some() {
+            two_hosts()
         } else {
             let Ok(response) = router.call(request).await;
             response
         };
+        self.serving.meter.answered(response.status());
         if self.serving.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -270,6 +280,11 @@ impl Connection {
 fn crowded() -> Response {
     let why = "every connection is busy; try again later";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
+}
+
+/// The answer to a request with several `Host` (RFC 9112, section 3.2): a proxy may have looked at another one than this router.
+fn two_hosts() -> Response {
+    ApiError::new(StatusCode::BAD_REQUEST, "a request has one header Host").code("http.host").into_response()
 }
 
 /// Makes the body of a request break off with [`Late`] when its next part, or its end, does not come in time.

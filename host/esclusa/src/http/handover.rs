@@ -13,6 +13,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_embedded::NewRecord;
+use esclusa_flow::hops;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,14 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The headers of a request as attributes of its event, without those that prove who sent it.
+/// The headers of a request as attributes of its event, without those that prove who sent it. The count of hops is no header of
+/// the event: it is kept beside it.
 pub(crate) fn header_attributes(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     let shown = headers.iter().filter(|(header, _)| !SECRET.contains(&header.as_str()));
-    shown.map(|(header, value)| (format!("header.{header}"), header_text(value)))
+    shown.map(|(header, value)| match header.as_str() {
+        hops::ATTRIBUTE => (hops::ATTRIBUTE.to_owned(), header_text(value)),
+        header => (format!("header.{header}"), header_text(value)),
+    })
 }
 
 /// The text of a header's value. Bytes that are no UTF-8 are the characters of ISO-8859-1 with these numbers, as HTTP had it at first
@@ -89,7 +94,9 @@ pub(crate) async fn ask(
         runtime.http_source(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
     // No route would take the request, and the client would wait for its timeout.
     if runtime.rests(name) {
-        return Err(unavailable(format!("the routes that read from source {name:?} are paused or halted")));
+        return Err(unavailable(format!(
+            "the routes that read from source {name:?} are paused or halted, or their plugins fail"
+        )));
     }
     let answer = tokio::time::timeout(timeout, http_source.ask(data, attributes, kept)).await;
     let answer = answer.map_err(|_| {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rate_limit::RateLimits;
+use crate::wiring::aws::KeptAnswers;
 
 /// The characters of a decoded segment that would change the path, or a pattern of it.
 const WITHIN_SEGMENT: AsciiSet = CONTROLS.add(b'/').add(b'%').add(b'{').add(b'}');
@@ -26,6 +27,8 @@ pub(super) struct ServedSource {
     pub timeout: Duration,
     /// Requests a second.
     pub limits: RateLimits,
+    /// Where answers are kept, if not in the store.
+    pub answers: Option<KeptAnswers>,
 }
 
 /// The endpoints of a listener.
@@ -72,7 +75,8 @@ impl EndpointTable {
             let (name, on) = (name.clone(), (**on).clone());
             let limits = RateLimits::new(on.per_client, on.total);
             let (reply, max_body, timeout) = (*reply, *max_body, *timeout);
-            let served = Arc::new(ServedSource { name, on, reply, max_body, timeout, limits });
+            let answers = KeptAnswers::of(plan, &name);
+            let served = Arc::new(ServedSource { name, on, reply, max_body, timeout, limits, answers });
             served.on.endpoints.iter().for_each(|endpoint| table.add(&served, endpoint));
         }
         table

@@ -1,10 +1,11 @@
 //! Requests that come again: found by their key, and answered as the first time.
 //!
 //! A key belongs to a source, an endpoint and a sender. While the first request is in work, the same one is refused;
-//! afterwards its answer is in the store, written by the commit that carried the request out.
+//! afterwards its answer is in the store or in DynamoDB, written by the commit that carried the request out. Another process
+//! may have the same request in work: then the second of two commits finds the answer of the first.
 
 use super::auth::Sender;
-use super::endpoints::FoundEndpoint;
+use super::endpoints::{FoundEndpoint, ServedSource};
 use crate::http::api_error::ApiError;
 use crate::wiring::http_answer::HttpAnswer;
 use crate::wiring::kept_reply::{self, KeptRequest, RequestsInWork};
@@ -31,7 +32,7 @@ pub(super) enum Repeated {
 }
 
 /// Looks for the first request with the key of this one.
-pub(super) fn find(
+pub(super) async fn find(
     found: &FoundEndpoint<'_>,
     sender: Sender,
     (parts, body): (&Parts, &[u8]),
@@ -53,7 +54,7 @@ pub(super) fn find(
     let Some(first) = in_work.begin(key, fingerprint.clone(), idempotency.ttl) else {
         return Repeated::Refused(Box::new(busy()));
     };
-    match kept(store, &first.key) {
+    match kept(found.source, store, &first.key).await {
         Ok(None) => Repeated::First(Some(first)),
         Ok(Some((other, _))) if other != fingerprint => Repeated::Refused(Box::new(another())),
         Ok(Some((_, answer))) => Repeated::Answered(answer),
@@ -64,9 +65,17 @@ pub(super) fn find(
 /// The answer that is kept under a key, with the fingerprint of its request.
 ///
 /// # Errors
-/// The store does not answer.
-pub(super) fn kept(store: &Store, key: &[u8]) -> Result<Option<(Option<String>, HttpAnswer)>, ApiError> {
-    Ok(store.kept_answer(key)?.and_then(|kept| kept_reply::decode(&kept)))
+/// The store does not answer, or DynamoDB.
+pub(super) async fn kept(
+    source: &ServedSource,
+    store: &Store,
+    key: &[u8],
+) -> Result<Option<(Option<String>, HttpAnswer)>, ApiError> {
+    let kept = match &source.answers {
+        Some(answers) => answers.get(key).await?,
+        None => store.kept_answer(key)?,
+    };
+    Ok(kept.and_then(|kept| kept_reply::decode(&kept)))
 }
 
 /// The key that a request gives.

@@ -4,7 +4,6 @@
 
 use super::auth;
 use super::client_address;
-use super::decoding::Coding;
 use super::endpoints::{FoundEndpoint, NoEndpoint, ServedSource};
 use super::idempotency::{self, Repeated};
 use super::served::{ListenerSide, Served};
@@ -12,6 +11,7 @@ use crate::http::answer_budget;
 use crate::http::api_error::ApiError;
 use crate::http::bodies::BudgetedBody;
 use crate::http::connections::Peer;
+use crate::http::decoding::{self, Coding};
 use crate::http::handover;
 use crate::http::work_limits;
 use crate::wiring::http_answer::HttpAnswer;
@@ -58,12 +58,15 @@ async fn answer(side: &Arc<ListenerSide>, served: &Served, request: Request) -> 
     let client = client_address::of(peer, &parts.headers, &served.trusted_proxies);
     found.source.limits.check(client).map_err(|wait| Box::new(too_many(wait)))?;
     let sender = auth::admit(found.source.on.auth.as_ref(), &parts.headers)?;
-    let coding = Coding::of(&parts.headers)?;
+    let coding = Coding::of(&parts.headers).map_err(refused)?;
     let mut held = side.bodies.read(&parts.headers, body, found.source.max_body).await.map_err(refused)?;
-    let sent = std::mem::take(&mut held.data);
-    auth::signed(found.source.on.auth.as_ref(), &parts.headers, &sent, epoch_millis() / 1000)?;
-    let data = decode(side, coding, sent, (found.source, &mut held)).await.map_err(refused)?;
-    let kept = match idempotency::find(&found, sender, (&parts, &data), (side.runtime.store(), &side.in_work)) {
+    // Senders sign what they send, so before it is decoded.
+    auth::signed(found.source.on.auth.as_ref(), &parts.headers, &held.data, epoch_millis() / 1000)?;
+    let limits = (&side.work, &side.bodies);
+    decoding::decode(limits, coding, &mut held, found.source.max_body).await.map_err(refused)?;
+    let data = std::mem::take(&mut held.data);
+    let answers = (side.runtime.store(), &side.in_work);
+    let kept = match idempotency::find(&found, sender, (&parts, &data), answers).await {
         Repeated::First(kept) => kept,
         Repeated::Answered(answer) => return handover::response(answer, &side.work.replies).map_err(refused),
         Repeated::Refused(response) => return Err(response),
@@ -111,22 +114,6 @@ fn too_many(wait: std::time::Duration) -> Response {
     response
 }
 
-/// The body as it was before it was encoded, with its share of the body budget.
-async fn decode(
-    side: &ListenerSide,
-    coding: Coding,
-    sent: Vec<u8>,
-    (source, held): (&ServedSource, &mut BudgetedBody),
-) -> Result<Vec<u8>, ApiError> {
-    if coding == Coding::Identity {
-        return Ok(sent);
-    }
-    let most = source.max_body;
-    // Taken before the body is decoded: afterwards it would be too late to refuse it.
-    side.bodies.events(held, 1, most).await?;
-    side.work.parsing.run(move || coding.decode(sent, most)).await?
-}
-
 /// The attributes of a request's event.
 fn attributes(found: &FoundEndpoint<'_>, parts: &Parts, client: IpAddr) -> Vec<(String, String)> {
     // An endpoint of GET serves HEAD, too; the plugin need not know.
@@ -156,7 +143,7 @@ async fn ask(
     let answer = handover::ask(&side.runtime, &source.name, request, source.timeout, kept).await?;
     // If an earlier try of this very request was carried out after all, its answer is the one that counts.
     let first = match key {
-        Some(key) => idempotency::kept(side.runtime.store(), &key)?.map(|(_, first)| first),
+        Some(key) => idempotency::kept(source, side.runtime.store(), &key).await?.map(|(_, first)| first),
         None => None,
     };
     handover::response(first.unwrap_or(answer), &side.work.replies)
@@ -177,17 +164,17 @@ async fn put(
         let name = found.source.name.to_string();
         return handover::put(&side.runtime, &side.work, StatusCode::ACCEPTED, name, records, held).await;
     };
-    put_once(side, &ingest_stream(&found.source.name), records, (kept, held)).await
+    put_once(side, found.source.clone(), records, (kept, held)).await
 }
 
 /// Puts the events of a request into a stream together with its answer.
 async fn put_once(
     side: &Arc<ListenerSide>,
-    stream: &str,
+    source: Arc<ServedSource>,
     records: Vec<NewRecord>,
     (kept, held): (KeptRequest, BudgetedBody),
 ) -> Result<Response, ApiError> {
-    let (side_there, stream) = (side.clone(), stream.to_owned());
+    let (side_there, stream) = (side.clone(), ingest_stream(&source.name));
     let answered = async move {
         let (fingerprint, at) = (kept.fingerprint.clone(), (kept.key.clone(), kept.expires()));
         let answer = move |ids: &[String]| kept_reply::encode(fingerprint, accepted(ids));
@@ -195,7 +182,7 @@ async fn put_once(
         let ids = store.append_answered(&stream, &records, at, answer).await?;
         let answer = match ids {
             Some(ids) => Some(accepted(&ids)),
-            None => idempotency::kept(store, &kept.key)?.map(|(_, first)| first),
+            None => idempotency::kept(&source, store, &kept.key).await?.map(|(_, first)| first),
         };
         // From here on the same request finds the answer.
         drop(kept);

@@ -5,8 +5,8 @@ use super::served::{ListenerSide, Served};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Method;
-use axum::http::header::ACCESS_CONTROL_REQUEST_METHOD;
+use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ async fn answer(side: Arc<ListenerSide>, served: Arc<Served>, request: Request) 
         let (side, served) = (side.clone(), served.clone());
         async move { Ok::<_, Infallible>(request::serve(side, served, request).await) }
     });
-    let Ok(response) = cors.layer(own).oneshot(request).await;
+    let Ok(mut response) = cors.layer(own).oneshot(request).await;
+    // Answers to preflights are made by the layer.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -1,6 +1,7 @@
 //! Certificates of listeners, read from their files.
 
 use crate::runtime::listening::NotListening;
+use esclusa_config::named_file;
 use esclusa_config::plan::TlsFiles;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -22,12 +23,14 @@ pub(super) fn settings(listener: &str, files: &TlsFiles) -> Result<Arc<ServerCon
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
     let unreadable = |path: &Path, why: &dyn std::fmt::Display| format!("{} cannot be used: {why}", path.display());
     let of = &files.certificate;
-    let certificates = CertificateDer::pem_file_iter(of).map_err(|why| unreadable(of, &why))?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|why| unreadable(of, &why))?;
+    let contents = |path: &Path| named_file::read(path).map_err(|why| unreadable(path, &why));
+    let certificates = contents(of)?;
+    let certificates = CertificateDer::pem_slice_iter(&certificates).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|why| unreadable(of, &why))?;
     if certificates.is_empty() {
         return Err(unreadable(of, &"there is no certificate in it"));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|why| unreadable(&files.key, &why))?;
+    let key = PrivateKeyDer::from_pem_slice(&contents(&files.key)?).map_err(|why| unreadable(&files.key, &why))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut settings = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

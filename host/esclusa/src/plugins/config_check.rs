@@ -5,8 +5,10 @@
 //! which can be killed.
 
 use super::{PluginRefusal, schema_cost};
+use esclusa_config::doubtful_templates::{DoubtfulTemplate, doubtful};
 use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::{nearest, plan};
+use esclusa_flow::secrets::LONGEST;
 use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -33,6 +35,9 @@ const ERRORS: usize = 100;
 const NAMED: usize = 20;
 /// Most bytes of a reported error: it quotes the value, which may be large.
 const REASON: usize = 1 << 10;
+/// Most bytes of an error before its secrets are hidden: a cut must not go through one. In JSON a character has up to six times its
+/// bytes.
+const WITH_SECRETS: usize = REASON + 6 * LONGEST;
 
 /// Why a configuration does not pass.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +66,12 @@ impl ConfigMisfit {
     fn of(error: &ValidationError<'_>, schema: &Value) -> Vec<Self> {
         let pointer = error.instance_path().to_string();
         let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
-            return vec![ConfigMisfit { pointer, key: false, reason: cut(error.to_string()), help: None }];
+            return vec![ConfigMisfit {
+                pointer,
+                key: false,
+                reason: cut(error.to_string(), WITH_SECRETS),
+                help: None,
+            }];
         };
         let path = error.schema_path().to_string();
         let known =
@@ -76,8 +86,13 @@ impl ConfigMisfit {
                 None => None,
             };
             let step = name.replace('~', "~0").replace('/', "~1");
-            let reason = cut(format!("the plugin does not know the key `{name}`"));
-            ConfigMisfit { pointer: format!("{pointer}/{step}"), key: true, reason, help: help.map(cut) }
+            let reason = cut(format!("the plugin does not know the key `{name}`"), REASON);
+            ConfigMisfit {
+                pointer: format!("{pointer}/{step}"),
+                key: true,
+                reason,
+                help: help.map(|help| cut(help, REASON)),
+            }
         };
         unexpected.iter().map(one).collect()
     }
@@ -100,12 +115,19 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     match checked.map_err(PluginRefusal::Check)? {
         Ok(()) => {}
         Err(SchemaMismatch::Schema(why)) => return Err(PluginRefusal::Schema(why)),
-        Err(SchemaMismatch::Config(problems)) => return Err(PluginRefusal::Config(problems)),
+        Err(SchemaMismatch::Config(problems)) => {
+            let shown = |one: ConfigMisfit| ConfigMisfit { reason: cut(route.secrets.mask(one.reason), REASON), ..one };
+            return Err(PluginRefusal::Config(problems.into_iter().map(shown).collect()));
+        }
     }
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
-    let missing = spawn_blocking(move || ungranted(&schema, &config, &grants)).await;
-    let missing = missing.map_err(|error| PluginRefusal::Check(ChildError::Crashed(error.to_string())))?;
+    let looked = spawn_blocking(move || (doubtful(&schema, &config), ungranted(&schema, &config, &grants))).await;
+    let (doubts, missing) = looked.map_err(|error| PluginRefusal::Check(ChildError::Crashed(error.to_string())))?;
+    for DoubtfulTemplate { pointer, code, message } in doubts {
+        let message = route.secrets.mask(message);
+        tracing::warn!(route = %route.name, at = pointer, code = code.as_str(), "{message}");
+    }
     match missing {
         missing if !missing.is_empty() => Err(PluginRefusal::Grants(missing)),
         _ if unordered => Err(PluginRefusal::Order(route.source.clone())),
@@ -138,7 +160,7 @@ pub(crate) fn check_config() -> ExitCode {
 
 fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
     let validator =
-        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string())))?;
+        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string(), REASON)))?;
     let errors: Vec<_> = validator.iter_errors(config).take(ERRORS).collect();
     let mut problems: Vec<ConfigMisfit> =
         errors.iter().flat_map(|error| ConfigMisfit::of(error, schema)).take(ERRORS).collect();
@@ -148,16 +170,16 @@ fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
         if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind()
             && misspelt.contains(&format!("did you mean `{name}`?"))
         {
-            let (pointer, reason) = (error.instance_path().to_string(), cut(error.to_string()));
+            let (pointer, reason) = (error.instance_path().to_string(), cut(error.to_string(), WITH_SECRETS));
             problems.retain(|problem| problem.pointer != pointer || problem.reason != reason);
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(SchemaMismatch::Config(problems)) }
 }
 
-fn cut(mut text: String) -> String {
-    if text.len() > REASON {
-        text.truncate(text.floor_char_boundary(REASON));
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
     text
@@ -170,14 +192,15 @@ mod tests {
 
     #[test]
     fn the_first_hundred_errors_are_reported_and_none_at_length() {
-        let long = "x".repeat(5000);
+        let long = "x".repeat(50_000);
         let schema = json!({ "additionalProperties": { "enum": [long] } });
         let config: serde_json::Map<_, _> = (0..300).map(|n| (n.to_string(), json!(n))).collect();
         let Err(SchemaMismatch::Config(problems)) = validate(&schema, &config.into()) else {
             panic!("it does not fit")
         };
         assert_eq!(problems.len(), ERRORS);
-        assert!(problems.iter().all(|one| one.reason.len() < REASON + 8 && one.reason.ends_with('…')));
+        assert!(problems.iter().all(|one| one.reason.len() < WITH_SECRETS + 8 && one.reason.ends_with('…')));
+        assert!(ERRORS * (WITH_SECRETS + 8) < BOUNDS.answer, "the answer of a child");
     }
 
     #[test]

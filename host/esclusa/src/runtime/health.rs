@@ -2,6 +2,7 @@
 //! status, metrics and readiness agree.
 
 use super::output_status::OutputStatus;
+use esclusa_pipeline::breaker::OpenBreaker;
 use esclusa_pipeline::meter::LastError;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,20 @@ impl Health {
     }
 }
 
+impl Health {
+    /// The health of a route with this breaker. A route that is unhealthy for another reason stays so for that reason.
+    #[must_use]
+    pub(super) fn with_breaker(self, breaker: Option<&OpenBreaker>) -> Self {
+        match breaker {
+            Some(open) if self.healthy => {
+                let error = format!("its plugin fails: {}: {}", open.code, open.message);
+                Health { healthy: false, code: "breaker.open".to_owned(), error: Some(error) }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// The failure of an output that has messages waiting or has just given some up; `None` if it works.
 fn failure(output: &OutputStatus, now: u64) -> Option<String> {
     let messages = output.messages.as_ref().filter(|_| output.failing())?;
@@ -66,6 +81,7 @@ fn failure(output: &OutputStatus, now: u64) -> Option<String> {
 mod tests {
     use super::{FRESH_MILLIS, Health, OutputStatus};
     use esclusa_flow::timestamp::Timestamp;
+    use esclusa_pipeline::breaker::OpenBreaker;
     use esclusa_pipeline::meter::LastError;
     use esclusa_pipeline::output_meter::OutputReading;
 
@@ -90,6 +106,19 @@ mod tests {
         for state in ["paused", "halted", "draining", "stopped"] {
             assert_eq!(code(state, Some("source.open"), 0), state);
         }
+    }
+
+    #[test]
+    fn a_route_is_unhealthy_while_its_breaker_is_open() {
+        let at = Timestamp::from_millis(1);
+        let [code, message] = ["plugin.trap", "no"].map(str::to_owned);
+        let open = OpenBreaker { since: at, failed_probes: 0, next_probe: at, code, message };
+        let health = |state, open| Health::at(2, state, None, None, &[]).with_breaker(open);
+        assert_eq!(health("running", None).code, "ok");
+        let unwell = health("running", Some(&open));
+        assert_eq!((unwell.healthy, unwell.code.as_str()), (false, "breaker.open"));
+        assert_eq!(unwell.error.as_deref(), Some("its plugin fails: plugin.trap: no"));
+        assert_eq!(health("paused", Some(&open)).code, "paused");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::Runtime;
 use crate::refusal::not_bound;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, ConfigPlace, Diagnostic, Locator};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -50,6 +52,23 @@ impl NotListening {
     }
 }
 
+/// A listener at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// The address that it listens on, with the port that the system chose.
+    pub address: String,
+    /// True if it serves HTTPS.
+    pub tls: bool,
+    /// Connections that are open.
+    pub connections: usize,
+    /// Most of them.
+    pub max_connections: usize,
+    /// Answers since it was started, by the first digit of their status: `2xx` and so on.
+    pub answers: BTreeMap<String, u64>,
+}
+
 /// Listeners of sources of kind `http`.
 pub(crate) trait Listening: Send + Sync {
     /// Prepares the listeners of a plan: everything that may fail.
@@ -57,6 +76,9 @@ pub(crate) trait Listening: Send + Sync {
     /// # Errors
     /// [`NotListening`]; nothing has changed then.
     fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, NotListening>;
+
+    /// The listeners at this moment, by name.
+    fn status(&self) -> Vec<ListenerStatus>;
 }
 
 impl Runtime {
@@ -71,5 +93,10 @@ impl Runtime {
             Some(listeners) => listeners.prepare(plan),
             None => Ok(Box::new(|_| ())),
         }
+    }
+
+    pub(super) fn listener_status(&self) -> Vec<ListenerStatus> {
+        let listeners = self.listeners.get().and_then(std::sync::Weak::upgrade);
+        listeners.map_or_else(Vec::new, |listeners| listeners.status())
     }
 }

@@ -2,14 +2,17 @@
 
 use super::backlog::BacklogStatus;
 use super::health::{Health, SHARDS};
+use super::listening::ListenerStatus;
 use super::output_status::{OutputStatus, outputs_at_work};
 use super::stale::StaleFile;
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use crate::refusal::Refusal;
 use esclusa_config::plan;
+use esclusa_embedded::Store;
 use esclusa_flow::lag::{Lag, ShardLag};
 use esclusa_flow::timestamp::Timestamp;
+use esclusa_pipeline::breaker::OpenBreaker;
 use esclusa_pipeline::meter::{LastError, Reading, epoch_millis};
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
@@ -31,11 +34,48 @@ pub(crate) struct Status {
     /// Items that the store has deleted since its start because they had expired, by embedded table with `ttl`.
     #[serde(default)]
     pub expired_items: BTreeMap<String, u64>,
+    /// The listeners of sources of kind `http`, by name.
+    #[serde(default)]
+    pub listeners: Vec<ListenerStatus>,
+    /// How full the store is, and how much it may hold.
+    #[serde(default)]
+    pub store: StoreStatus,
     /// The files whose content on disk is not what runs.
     #[serde(default)]
     pub stale: Vec<StaleFile>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
+}
+
+/// How full the store of the embedded engine is.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct StoreStatus {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// `max_bytes` of `[engine]`.
+    pub max_bytes: u64,
+    /// Dead letters of all routes.
+    pub dead_letters: u64,
+    /// `max_dead_letters` of `[engine]`.
+    pub max_dead_letters: u64,
+    /// Bytes of the dead letters.
+    pub dead_letter_bytes: u64,
+    /// `max_dead_letter_bytes` of `[engine]`.
+    pub max_dead_letter_bytes: u64,
+}
+
+impl StoreStatus {
+    fn of(store: &Store) -> Self {
+        let (fill, limits) = (store.fill(), store.limits());
+        StoreStatus {
+            bytes: fill.bytes,
+            max_bytes: limits.bytes,
+            dead_letters: fill.dead_letters,
+            max_dead_letters: limits.dead_letters,
+            dead_letter_bytes: fill.dead_letter_bytes,
+            max_dead_letter_bytes: limits.dead_letter_bytes,
+        }
+    }
 }
 
 /// A route at one moment.
@@ -54,6 +94,9 @@ pub(crate) struct RouteStatus {
     /// Whether it does its work.
     #[serde(default)]
     pub health: Health,
+    /// Its breaker while it is open: its plugin fails, and nothing but probes is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<OpenBreaker>,
     /// The plugin that serves it.
     pub plugin: PluginStatus,
     /// Its counters.
@@ -202,6 +245,8 @@ impl Runtime {
             routes: routes.collect(),
             left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             expired_items: self.store.expired_counts(),
+            listeners: self.listener_status(),
+            store: StoreStatus::of(&self.store),
             stale: self.stale_files(),
             reloads: self.reloads.lock().clone(),
         }
@@ -218,6 +263,7 @@ impl Runtime {
             state: state.to_owned(),
             reason,
             health: Health::default(),
+            breaker: route.open_breaker(),
             plugin: PluginStatus {
                 path: route.spec.plugin.display().to_string(),
                 digest: plugin.plugin.digest().to_owned(),
@@ -233,13 +279,9 @@ impl Runtime {
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
         let shards = status.shards.as_ref().and_then(|shards| shards.fault.as_ref());
-        status.health = Health::at(
-            epoch_millis(),
-            &status.state,
-            status.reason.as_deref(),
-            shards.or(status.reading.last_error.as_ref()),
-            &status.outputs,
-        );
+        let error = shards.or(status.reading.last_error.as_ref());
+        let source = Health::at(epoch_millis(), &status.state, status.reason.as_deref(), error, &status.outputs);
+        status.health = source.with_breaker(status.breaker.as_ref());
         if let Some(fault) = shards {
             status.reading.last_error = Some(fault.clone());
         }

@@ -8,6 +8,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::hops;
 use reqwest::{ClientBuilder, StatusCode};
 use rustls::crypto::ring::default_provider;
 use std::sync::OnceLock;
@@ -42,6 +43,10 @@ impl WebhookSink {
             .timeout(self.timeout)
             .header("content-type", content_type)
             .header("idempotency-key", &message.id);
+        // No other attribute is a header. This one tells a route that the message comes back to how often it has.
+        if let Some((name, count)) = message.send.attributes.iter().find(|(name, _)| name == hops::ATTRIBUTE) {
+            request = request.header(name, count);
+        }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

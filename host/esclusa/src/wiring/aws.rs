@@ -9,7 +9,7 @@ use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::position_items;
 use esclusa_aws::progress::{self, ProgressStore};
 use esclusa_aws::sqs::Routes;
-use esclusa_aws::{iam, objects, sinks, tables};
+use esclusa_aws::{iam, kept_answers, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, SnsReceiver, Source, TableSpec};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
@@ -64,6 +64,36 @@ pub(crate) fn lane_progress(items: Option<&PositionItems>, lanes: Arc<dyn LanePr
         Some(items) => items.progress_store(lanes),
         None => progress::of_lanes(lanes),
     })
+}
+
+/// Answers to requests that are kept in DynamoDB. The clients are made when the first request needs them.
+pub(crate) struct KeptAnswers {
+    home: plan::ServiceLocation,
+    table: String,
+    place: plan::ServiceLocation,
+    answers: OnceCell<kept_answers::KeptAnswers>,
+}
+
+impl KeptAnswers {
+    /// Those of a source; `None` if they are not kept in DynamoDB.
+    #[must_use]
+    pub(crate) fn of(plan: &Plan, source: &str) -> Option<Self> {
+        let (tables, _) = resources(plan, plan.answers_on_aws(source)?);
+        // Where the engine of the route puts them.
+        let place = tables.into_values().next().map(|table| table.place).unwrap_or_default();
+        let (home, table) = (plan.aws.place.clone(), plan.aws.dedup_table.clone());
+        Some(KeptAnswers { home, table, place, answers: OnceCell::new() })
+    }
+
+    /// The answer to a request; `None`: none is kept.
+    ///
+    /// # Errors
+    /// A [`Fault`] of DynamoDB.
+    pub(crate) async fn get(&self, request: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let open =
+            || async { kept_answers::KeptAnswers::new(&Clients::load(&self.home).await, &self.table, &self.place) };
+        self.answers.get_or_init(open).await.get(request).await
+    }
 }
 
 impl Cloud {
@@ -204,9 +234,15 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
         if let Some(source) = plan.sources.get(&route.source) {
             uses.extend(source_opener::uses(source, route));
         }
-        let positions = plan.kafka_progress(route) == Some(plan::KafkaProgress::Dynamodb);
-        if plan.needs_dedup(route) || positions {
-            uses.push(iam::Use::Dedup { table: plan.aws.dedup_table.clone() });
+        let table = || plan.aws.dedup_table.clone();
+        if plan.needs_dedup(route) {
+            uses.push(iam::Use::Dedup { table: table() });
+        }
+        if plan.kafka_progress(route) == Some(plan::KafkaProgress::Dynamodb) {
+            uses.push(iam::Use::Positions { table: table() });
+        }
+        if plan.answers_on_aws(&route.source).is_some() {
+            uses.push(iam::Use::Answers { table: table() });
         }
         for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {
             if let TableSpec::Dynamodb { name, layout, .. } = table {

@@ -10,6 +10,7 @@ use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::engine::KeptAnswer;
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::hops;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use esclusa_flow::verdict::Verdict;
 use esclusa_pipeline::meter::epoch_millis;
@@ -157,7 +158,9 @@ impl HttpLane {
             return;
         }
         let number = self.http_source.next.fetch_add(1, Ordering::Relaxed);
-        let attributes: Vec<(&str, &str)> = request.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let mut attributes: Vec<(&str, &str)> =
+            request.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let hops = hops::take(&mut attributes, hops::ATTRIBUTE);
         let id = number.to_string();
         let event = NewEvent {
             id: &id,
@@ -169,7 +172,7 @@ impl HttpLane {
         };
         // If the batch is full, the sender of the answer is dropped: the request is answered with an error.
         if columns.push(&event).is_ok() {
-            claims.push(Claim::new(Token::Offset(number)));
+            claims.push(Claim::new(Token::Offset(number)).with_hops(hops));
             self.answers.insert(number, request.answer);
         }
     }

@@ -1,7 +1,7 @@
 //! The schema of the embedded engine, made from the plan.
 
 use esclusa_config::plan::{self, Plan};
-use esclusa_embedded::{OutputTarget, QueueSchema, StoreSchema, StreamSchema};
+use esclusa_embedded::{OutputTarget, QueueSchema, StoreLimits, StoreSchema, StreamSchema};
 use esclusa_flow::settings::TableSchema;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,6 +20,11 @@ pub(crate) fn of(plan: &Plan) -> StoreSchema {
     let mut schema = StoreSchema {
         tables: plan.tables.iter().filter_map(|(name, table)| Some((name.clone(), table_schema(table)?))).collect(),
         objects: plan.objects.iter().filter_map(|(name, store)| Some((name.clone(), directory(store)?))).collect(),
+        limits: StoreLimits {
+            bytes: plan.limits.bytes,
+            dead_letters: plan.limits.dead_letters,
+            dead_letter_bytes: plan.limits.dead_letter_bytes,
+        },
         ..StoreSchema::default()
     };
     for (name, output) in &plan.outputs {

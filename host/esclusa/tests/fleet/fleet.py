@@ -2,9 +2,9 @@
 """A fleet of routers on one Kinesis stream, held against its promises while processes are killed and shards are split and merged:
 every record's item is there with all fields, totals that are written exactly once equal the truth, order per key is kept.
 
-  fleet.py ESCLUSA PLUGINS [RECORDS [SEED]]
+  fleet.py ESCLUSA PLUGINS [RECORDS [SEED [KILLS]]]
 
-ESCLUSA is the binary, PLUGINS the directory of the plugins. Endpoints and credentials come from the environment
+ESCLUSA is the binary, PLUGINS the directory of the plugins; two processes are killed if KILLS is not given. Endpoints and credentials come from the environment
 (scripts/servers.sh run …)."""
 import collections
 import concurrent.futures
@@ -336,22 +336,24 @@ def check_latest(fleet, count):
     assert not wrong and len(found) == len(truth), f"order is not kept: {wrong}"
 
 
-def disturb(fleet, stream, count, chance):
+def disturb(fleet, stream, count, chance, kills):
     """Kills and reshards at random moments, while records come in."""
-    first, second = chance.sample(fleet.members, 2)
-    plan = sorted([
-        (chance.uniform(0.10, 0.50), "kill, restart after the takeover", lambda: fleet.kill(first, True)),
-        (chance.uniform(0.15, 0.60), "split", stream.split),
-        (chance.uniform(0.30, 0.70), "merge", stream.merge),
-        (chance.uniform(0.40, 0.85), "kill, restart at once", lambda: fleet.kill(second, False)),
-    ], key=lambda step: step[0])
+    plan = [(chance.uniform(0.15, 0.60), "split", stream.split), (chance.uniform(0.30, 0.70), "merge", stream.merge)]
+    # Two kills are of two members, early and late; more are of any, at any time.
+    members = chance.sample(fleet.members, 2) if kills == 2 else chance.choices(fleet.members, k=kills)
+    for number, member in enumerate(members):
+        wait = number % 2 == 0
+        moment = chance.uniform(*((0.10, 0.50) if wait else (0.40, 0.85))) if kills == 2 else chance.uniform(0.05, 0.90)
+        what = "kill, restart after the takeover" if wait else "kill, restart at once"
+        plan.append((moment, what, lambda member=member, wait=wait: fleet.kill(member, wait)))
+    plan.sort(key=lambda step: step[0])
     for moment, what, act in plan:
         until(what, lambda: stream.fed >= moment * count, fleet.members)
         print(f"  at record {stream.fed}: {what}", flush=True)
         act()
 
 
-def hold(esclusa, plugins, directory, count, seed):
+def hold(esclusa, plugins, directory, count, seed, kills):
     """One run."""
     run = uuid.uuid4().hex[:8]
     stream = Stream(f"fleet-{run}")
@@ -361,7 +363,7 @@ def hold(esclusa, plugins, directory, count, seed):
         began = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             feeding = pool.submit(stream.feed, count)
-            disturb(fleet, stream, count, random.Random(seed))
+            disturb(fleet, stream, count, random.Random(seed), kills)
             fed = feeding.result()
         until("every record to be done", lambda: not fleet.behind(stream), fleet.members)
         done = time.monotonic() - began
@@ -397,6 +399,7 @@ def main():
     esclusa, plugins = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
     seed = int(sys.argv[4]) if len(sys.argv) > 4 else random.randrange(2**32)
+    kills = int(sys.argv[5]) if len(sys.argv) > 5 else 2
     missing = [name for name in ("KINESALITE_URL", "AWS_ENDPOINT_URL_DYNAMODB") if name not in os.environ]
     if missing:
         sys.exit(f"{missing[0]} is not set: run this with scripts/servers.sh run")
@@ -404,7 +407,7 @@ def main():
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory() as directory:
-        hold(esclusa, plugins, pathlib.Path(directory), count, seed)
+        hold(esclusa, plugins, pathlib.Path(directory), count, seed, kills)
     print("every item is there, totals equal the truth, order per key is kept")
 
 

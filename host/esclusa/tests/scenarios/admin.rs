@@ -1,6 +1,6 @@
 //! The listener of a running router: health, ingest, requests from other sites, and the page.
 
-use super::router::Router;
+use super::router::{Router, exchange};
 use serde_json::{Value, json};
 
 const INGEST: &str = r#"
@@ -122,6 +122,48 @@ fn pages_of_other_sites_are_refused() {
     assert_eq!(router.request_as("evil.example", "/api/v1/status").unwrap(), 421);
     assert_eq!(router.request_as("localhost", "/api/v1/status").unwrap(), 200);
     assert_eq!(router.request_as("probe.example", "/readyz").unwrap(), 200);
+    // Reads cost work, and what answers at /ingest may be a plugin.
+    for site in ["cross-site", "same-site"] {
+        for (mode, dest) in [("no-cors", "image"), ("navigate", "iframe"), ("navigate", "document")] {
+            let headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            for path in ["/api/v1/status", "/api/v1/tables/events/scan", "/metrics", "/ingest/events", "/ingest/api"] {
+                assert_eq!(router.request("GET", path, &headers, b"").unwrap().0, 403, "{site} {mode} {path}");
+            }
+            let expected = if dest == "document" { 200 } else { 403 };
+            assert_eq!(router.request("GET", "/", &headers, b"").unwrap().0, expected, "{site} {mode} {dest}");
+        }
+    }
+    assert_eq!(done(&router.route("api").unwrap()), 0, "no plugin ran");
+    assert_eq!(router.request("GET", "/api/v1/status", &[("origin", "http://evil.example")], b"").unwrap().0, 403);
+    for site in ["none", "same-origin"] {
+        assert_eq!(router.request("GET", "/metrics", &[("sec-fetch-site", site)], b"").unwrap().0, 200, "{site}");
+    }
+}
+
+#[test]
+fn every_answer_says_what_a_browser_may_do_with_it_and_a_second_host_is_refused() {
+    let router = started();
+    let address = router.address().unwrap();
+    for (method, path, headers, status) in [
+        ("GET", "/", &[][..], 200),
+        ("GET", "/metrics", &[], 200),
+        ("GET", "/readyz", &[], 200),
+        ("GET", "/nothing", &[], 404),
+        ("PUT", "/api/v1/status", &[], 405),
+        ("GET", "/ingest/nothing", &[], 404),
+        ("GET", "/ingest/events", &[], 405),
+        ("GET", "/", &[("origin", "http://evil.example")], 403),
+        ("GET", "/api/v1/status", &[("host", "evil.example")], 400),
+        ("GET", "/ingest/events", &[("host", "evil.example")], 400),
+        ("GET", "/livez", &[("host", &*address)], 400),
+        ("GET", "/api/v1/dlq?foo=1", &[], 400),
+    ] {
+        let answer = exchange(&address, method, path, headers, b"").unwrap();
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{method} {path}");
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.contains("default-src"), "{method} {path}: {policy}");
+    }
 }
 
 #[test]

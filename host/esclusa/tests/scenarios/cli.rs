@@ -100,6 +100,15 @@ fn a_plugin_that_cannot_be_used_is_78_and_points_at_its_line() {
     fails(&router.run(&["validate"]), 78, "plugin::needs_order");
     router.configure(&ORDERS.replacen("[[route]]", &format!("[[route]]\nsha256 = \"{}\"", "0".repeat(64)), 1));
     fails(&router.run(&["validate"]), 78, "plugin::digest_mismatch");
+    router.write("event.jsonl", "{}");
+    // A file that is not the pinned one is not even looked at: this one is no plugin.
+    router.configure(&ORDERS.replace("PLUGINS/etl.wasm\"", &format!("gone.wasm\"\nsha256 = \"{}\"", "0".repeat(64))));
+    for command in [&["validate"][..], &["run", "--until-idle"], &["invoke", "orders", "--event", "event.jsonl"]] {
+        let output = router.run(command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("but the route pins"), "{command:?}: {said}");
+        assert!(!said.contains("WebAssembly") && !said.contains("compiling"), "{command:?}: {said}");
+    }
 }
 
 #[test]

@@ -245,7 +245,19 @@ fn pages_of_listed_origins_may_call_and_others_may_not_read() {
 
 #[test]
 fn bodies_are_decoded_within_their_limit() {
-    let (_router, address) = started(&echo("", "max_body = \"64KiB\"", "max_body = \"64KiB\"", ""));
+    let plain = r#"
+[source.plain]
+kind = "http"
+max_body = "64KiB"
+[[route]]
+name = "plain"
+source = "plain"
+plugin = "PLUGINS/etl.wasm"
+tables = ["hooks"]
+config = { table = "hooks", key = { id = "{id}" } }
+"#;
+    let routes = echo("", "max_body = \"64KiB\"", "max_body = \"64KiB\"", "") + plain;
+    let (mut router, address) = started(&routes);
     let packed = |bytes: &[u8]| {
         use std::io::Read;
         let mut packed = Vec::new();
@@ -263,6 +275,17 @@ fn bodies_are_decoded_within_their_limit() {
     assert_eq!((bomb.status, bomb.text().contains("limit.body")), (413, true), "{bomb:?}");
     let unknown = ask(&address, "POST", "/v1/things", &[("content-encoding", "br")], b"x");
     assert_eq!((unknown.status, unknown.header("accept-encoding")), (415, Some("gzip, zstd")));
+    // The same at /ingest.
+    let ingest = |encoding: &str, body: &[u8]| {
+        let headers = [("content-encoding", encoding), ("content-type", "application/x-ndjson")];
+        router.request("POST", "/ingest/plain", &headers, body).unwrap().0
+    };
+    assert_eq!(ingest("gzip", &packed(b"{\"id\": \"plain 1\"}\n{\"id\": \"plain 2\"}\n")), 202);
+    assert_eq!(ingest("gzip", &packed(&vec![b'\n'; 32 << 20])), 413);
+    assert_eq!((ingest("gzip", b"no gzip"), ingest("br", b"x")), (400, 415));
+    router.until("they are written", |router| {
+        router.scan("hooks").iter().filter(|item| item.to_string().contains("plain ")).count() == 2
+    });
 }
 
 #[test]

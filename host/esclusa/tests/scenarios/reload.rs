@@ -92,6 +92,25 @@ fn a_broken_plugin_changes_nothing_and_says_why() {
 }
 
 #[test]
+fn a_file_that_is_not_the_pinned_one_is_not_even_compiled() {
+    let mut router = Router::new(COUNTING);
+    router.write("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
+    let inspected: Value =
+        serde_json::from_str(&router.ok(&["plugin", "inspect", "aggregate.wasm", "--json"])).unwrap();
+    let pin = inspected["sha256"].as_str().unwrap();
+    router.configure(&COUNTING.replace("batch_size", &format!("sha256 = \"{pin}\"\nbatch_size")));
+    router.start();
+    let compiled = |router: &Router| router.log().matches("compiling a plugin").count();
+    assert_eq!(compiled(&router), 1);
+    // It is a sound plugin, only another one.
+    router.write("aggregate.wasm", variant("aggregate.wasm", "other"));
+    router.until("the other file is refused", |r| reloads(r).first().is_some_and(|reload| reload["ok"] == false));
+    assert!(reloads(&router)[0]["message"].as_str().unwrap().contains("but the route pins"), "{:?}", reloads(&router));
+    assert_eq!(router.route("count").unwrap()["plugin"]["digest"], pin);
+    assert_eq!(compiled(&router), 1, "{}", router.log());
+}
+
+#[test]
 fn routes_toml_is_picked_up_by_itself_and_only_what_changed_is_restarted() {
     let mut router = Router::new(COUNTING);
     router.write("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());

@@ -2,6 +2,7 @@
 //! `esclusa invoke --live`. They differ in their [`Steps`] only.
 
 use super::{Delivery, Moment, Settlement, Step};
+use crate::breaker::Standstill;
 use crate::call_output::{CallError, CallOutput};
 use crate::engine::CommitError;
 use crate::index::{CallIndex, EventIndex};
@@ -24,6 +25,11 @@ pub trait Steps: Send {
 
     /// The present moment.
     fn now(&self) -> Moment;
+
+    /// The last time that the route stood still, which does not count for the age of events.
+    fn stood_still(&self) -> Option<Standstill> {
+        None
+    }
 
     /// Waits until `due` on the monotonic clock.
     fn wait(&mut self, delivery: &Delivery, due: Duration) -> impl Future<Output = Result<(), Self::End>> + Send;
@@ -54,6 +60,7 @@ pub trait Steps: Send {
 /// The end that a step gave.
 pub async fn drive<S: Steps>(delivery: &mut Delivery, steps: &mut S) -> Result<(), S::End> {
     loop {
+        delivery.note_standstill(steps.stood_still());
         match delivery.step(steps.now()) {
             Step::Finished => return Ok(()),
             Step::Halted(reason) => return Err(steps.halted(reason)),

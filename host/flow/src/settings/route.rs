@@ -1,9 +1,11 @@
 //! `[[route]]`, checked.
 
 use super::limits::{Instances, Limits};
+use crate::call_output::{CallFailure, CallOutput};
 use crate::filter::Filter;
 use crate::grants::Grants;
 use crate::retry::RetryPolicy;
+use crate::secrets::Secrets;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,10 @@ pub struct RouteSpec {
     pub in_flight_bytes: usize,
     /// Rules for failures.
     pub policy: RetryPolicy,
+    /// How long nearly all calls have to fail before the breaker opens; zero: it never does.
+    pub breaker: Duration,
+    /// Hops at which an event is given up; zero: at no number of them.
+    pub max_hops: u32,
     /// The output that gets events that were given up; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
     /// The guarantee outside the embedded engine, which always gives exactly-once.
@@ -53,6 +59,18 @@ pub struct RouteSpec {
     pub enabled: bool,
     /// The plugin's own configuration; it gets it as JSON.
     pub config: serde_json::Value,
+    /// The values in `config` that no text may show.
+    pub secrets: Secrets,
+}
+
+impl RouteSpec {
+    /// Checks the output of a call with so many events: see [`Grants::check`].
+    ///
+    /// # Errors
+    /// The failure of the call. It quotes what the plugin asked for, without the route's secrets.
+    pub fn check(&self, output: &CallOutput, events: usize) -> Result<(), Box<CallFailure>> {
+        self.grants.check(output, events).map_err(|failure| Box::new(self.secrets.mask_failure(*failure)))
+    }
 }
 
 /// How often the effects of an event may happen.

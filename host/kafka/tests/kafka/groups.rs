@@ -120,24 +120,6 @@ async fn a_lost_partition_commits_nothing_and_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offset_that_the_group_refuses_while_it_rebalances_is_told_again() {
-    let cluster = Cluster::mock(1);
-    let (topic, group) = (cluster.topic(1).await, unique("group"));
-    cluster.put(&topic, 0, ["0", "1"]);
-    let route = member(&cluster, &topic, &group);
-    let mut source = route.open().await;
-    let mut lane = lane(&mut *source).await;
-    let pulled = batch(&mut *lane, LIMIT).await;
-    let rebalancing = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
-    let mock = cluster.mock.as_ref().unwrap();
-    mock.request_errors(rdkafka::types::RDKafkaApiKey::OffsetCommit, &[rebalancing; 3]);
-    route.engine.commit(settle(&pulled, pulled.len())).await.unwrap();
-    // No more records come.
-    let told = i64::try_from(pulled.len()).unwrap();
-    until("the group is told", || cluster.committed(&group, &topic, 1).get(&0) == Some(&told)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_moves_is_followed() {
     let cluster = Cluster::mock(2);
     let (topic, group) = (cluster.topic(1).await, unique("group"));

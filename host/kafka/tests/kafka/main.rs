@@ -14,4 +14,5 @@ mod groups;
 mod positions;
 mod records;
 mod routes;
+mod security;
 mod transactions;

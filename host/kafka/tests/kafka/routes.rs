@@ -185,6 +185,7 @@ pub(crate) fn settle(batch: &Batch, count: usize) -> Commit {
         lane: batch.origin.lane.clone(),
         handler: Handler::default(),
         actions: Vec::new(),
+        hops: Vec::new(),
         outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::Position { from: batch.previous.clone(), to: batch.claims[count - 1].token().clone() },

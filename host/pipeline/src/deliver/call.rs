@@ -111,7 +111,7 @@ impl BatchInWork<'_> {
         reads: &GrantedReads,
         took: Duration,
     ) -> Result<CallOutput, CallError> {
-        let result = result.and_then(|output| match self.route.spec.grants.check(&output, count) {
+        let result = result.and_then(|output| match self.route.spec.check(&output, count) {
             Ok(()) => Ok(output),
             Err(failure) => {
                 // An output that breaks the rules does so again, unless it depends on a read.

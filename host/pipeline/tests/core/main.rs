@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod ahead;
+mod breaker;
 mod invariants;
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::grants::Grants;
 use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_flow::secrets::Secrets;
 use esclusa_flow::settings::{DeliveryMode, Instances, Limits, RouteSpec};
 use esclusa_flow::source::Source;
 use esclusa_pipeline::activity::Activity;
@@ -35,6 +37,7 @@ struct Options {
     concurrency: usize,
     parallelization_factor: usize,
     max_retry_attempts: Option<u32>,
+    breaker: Duration,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             concurrency: 16,
             parallelization_factor: 1,
             max_retry_attempts: Some(3),
+            breaker: Duration::ZERO,
         }
     }
 }
@@ -80,6 +84,8 @@ impl Options {
                 release: false,
                 backoff,
             },
+            breaker: self.breaker,
+            max_hops: 16,
             on_failure: None,
             delivery: DeliveryMode::ExactlyOnce,
             ordered: true,
@@ -87,6 +93,7 @@ impl Options {
             instances: Instances::Fresh,
             enabled: true,
             config: serde_json::Value::Null,
+            secrets: Secrets::default(),
         }
     }
 }

@@ -148,7 +148,8 @@ impl Guest {
         self.count_host_call()?;
         let of_labels = labels.iter().map(|(label, value)| label.len().saturating_add(value.len())).sum::<usize>();
         self.meter.host_bytes(name.len().saturating_add(of_labels))?;
-        self.metrics.add(name, labels, value);
+        let labels = labels.into_iter().map(|(label, text)| (self.journal.masked(label), self.journal.masked(text)));
+        self.metrics.add(self.journal.masked(name), labels.collect(), value);
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Escapes text of a guest, so that it can be shown in a terminal, a log and a web page's source.
 
+use esclusa_flow::hidden_text::is_hidden;
+
 /// At most `limit` bytes of `line` as one line of visible text; "…" marks a cut. Bytes that are not UTF-8,
 /// control characters (the escape of ANSI sequences among them) and characters that reorder or hide text are
 /// written as escapes.
@@ -9,7 +11,7 @@ pub(crate) fn escape(line: &[u8], limit: usize) -> String {
     let mut text = String::with_capacity(shown.len());
     for chunk in shown.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c == '\t' || !hidden(c) { text.push(c) } else { text.extend(c.escape_default()) }
+            if c == '\t' || !is_hidden(c) { text.push(c) } else { text.extend(c.escape_default()) }
         }
         // Half a character at the end is left out if the cut made it.
         if shown.len() == line.len() || !chunk.invalid().is_empty() && !ends_with(shown, chunk.invalid()) {
@@ -24,14 +26,6 @@ pub(crate) fn escape(line: &[u8], limit: usize) -> String {
 
 fn ends_with(shown: &[u8], part: &[u8]) -> bool {
     shown.as_ptr_range().end == part.as_ptr_range().end
-}
-
-/// Control characters, and format characters that change how their neighbours are shown.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Reads for Echo {
 }
 
 async fn plugin(sandbox: &Sandbox, route: &str, limits: Limits) -> ConfiguredPlugin {
-    let loaded = sandbox.load_bytes("probe.wasm", probe()).await.unwrap();
+    let loaded = sandbox.load(esclusa_sandbox::PluginFile::of("probe.wasm", probe()).unwrap()).await.unwrap();
     let settings = esclusa_sandbox::RouteSettings { route: route.into(), ..settings(&order("nothing"), limits) };
     loaded.configure(settings).await.unwrap()
 }

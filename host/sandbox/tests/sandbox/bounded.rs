@@ -58,7 +58,7 @@ async fn what_all_host_calls_together_look_at_is_limited() {
             .to_owned(),
         ..Core::handling(&format!("{log} (i32.const 1024)"))
     };
-    let loaded = sandbox().load_bytes("log", core.build()).await.unwrap();
+    let loaded = sandbox().load(esclusa_sandbox::PluginFile::of("log", core.build()).unwrap()).await.unwrap();
     let limits = Limits { host_bytes: 1 << 20, host_calls: u64::MAX, ..tight() };
     let plugin = loaded.configure(crate::support::settings("{}", limits)).await.unwrap();
     let failure = failure(&plugin).await;
@@ -137,7 +137,7 @@ fn guests_run_on_the_threads_that_are_theirs() {
     let threads = Some(guests.handle().clone());
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let sandbox = sandbox_with(SandboxConfig { threads, ..SandboxConfig::default() });
-        let loaded = sandbox.load_bytes("hostile", hostile()).await.unwrap();
+        let loaded = sandbox.load(esclusa_sandbox::PluginFile::of("hostile", hostile()).unwrap()).await.unwrap();
         let plugin = loaded.configure(crate::support::settings(&order("read"), tight())).await.unwrap();
         let reads = Arc::new(Where(Mutex::default()));
         plugin.call(&origin(), &events(1), reads.clone()).await.unwrap();
@@ -192,7 +192,8 @@ async fn what_failed_after_a_read_may_go_well_the_next_time() {
 async fn memory_that_earlier_calls_have_grown_is_no_fate() {
     // Grows by 100 pages in every call, and traps when it gets no more.
     let grow = "(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) (i32.const 1024)";
-    let loaded = sandbox().load_bytes("grow", Core::handling(grow).build()).await.unwrap();
+    let loaded =
+        sandbox().load(esclusa_sandbox::PluginFile::of("grow", Core::handling(grow).build()).unwrap()).await.unwrap();
     let instances = Instances::Reuse { max_invocations: 100, memory_high_water: usize::MAX };
     let reused = RouteSettings { instances, ..crate::support::settings("{}", tight()) };
     let plugin = loaded.configure(reused).await.unwrap();

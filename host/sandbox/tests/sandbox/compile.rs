@@ -5,7 +5,7 @@ use crate::bombs;
 use crate::support::{call, hostile, load, sandbox, sandbox_with, settings, tight};
 use esclusa_flow::call_output::CallOutput;
 use esclusa_sandbox::child::{ChildCommand, ChildError, ChildLimits};
-use esclusa_sandbox::{Compiler, LoadError, MAX_FILE, Sandbox, SandboxConfig};
+use esclusa_sandbox::{Compiler, LoadError, MAX_FILE, PluginFile, Sandbox, SandboxConfig};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -32,14 +32,14 @@ const BOUNDS: ChildLimits = ChildLimits { memory: 64 << 20, time: Duration::from
 async fn what_a_child_compiled_runs_here() {
     let dir = tempfile::tempdir().unwrap();
     let compiler = Compiler::Child(program(&[]));
-    let config = SandboxConfig { cache_dir: Some(dir.path().to_owned()), compiler, ..SandboxConfig::default() };
+    let config = SandboxConfig { cache_dir: Some(dir.path().join("cache")), compiler, ..SandboxConfig::default() };
     let loaded = load(&sandbox_with(config), Core::default().build()).await.unwrap();
     let plugin = loaded.configure(settings("{}", tight())).await.unwrap();
     assert_eq!(call(&plugin, 2).await.unwrap(), CallOutput::default());
     assert_eq!(load(&with(program(&[])), hostile()).await.unwrap().info.name, "hostile");
     // The code was kept, so it is not compiled again.
     let compiler = Compiler::Child(program(&["nobody"]));
-    let config = SandboxConfig { cache_dir: Some(dir.path().to_owned()), compiler, ..SandboxConfig::default() };
+    let config = SandboxConfig { cache_dir: Some(dir.path().join("cache")), compiler, ..SandboxConfig::default() };
     load(&sandbox_with(config), Core::default().build()).await.unwrap();
 }
 
@@ -189,8 +189,7 @@ fn a_child_dies_with_its_parent() {
 #[tokio::test]
 async fn what_is_no_file_or_too_large_is_refused_without_reading_it() {
     let dir = tempfile::tempdir().unwrap();
-    let sandbox = sandbox();
-    let says = async |path: &Path| sandbox.load(path).await.unwrap_err().to_string();
+    let says = async |path: &Path| PluginFile::read(path).await.map(drop).unwrap_err().to_string();
     assert!(says(dir.path()).await.contains("is a directory"));
     let pipe = dir.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -47,17 +47,19 @@ async fn a_flipped_byte_anywhere_never_does_harm() {
 
 #[tokio::test]
 async fn a_file_that_is_not_there_is_named() {
-    let error = sandbox().load("no/such/plugin.wasm".as_ref()).await.unwrap_err().to_string();
+    let error =
+        esclusa_sandbox::PluginFile::read("no/such/plugin.wasm".as_ref()).await.map(drop).unwrap_err().to_string();
     assert!(error.starts_with("no/such/plugin.wasm cannot be read"), "{error}");
 }
 
 #[tokio::test]
 async fn precompiled_code_is_refused_even_if_it_is_ours() {
     let dir = tempfile::tempdir().unwrap();
-    let cache_dir = Some(dir.path().to_owned());
+    let cache = dir.path().join("cache");
+    let cache_dir = Some(cache.clone());
     let sandbox = sandbox_with(SandboxConfig { cache_dir, ..SandboxConfig::default() });
     load(&sandbox, Core::default().build()).await.unwrap();
-    let compiled = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let compiled = std::fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
     refused(std::fs::read(compiled).unwrap(), &["precompiled .cwasm", "never taken from users"]).await;
 }
 

@@ -20,4 +20,5 @@ mod instances;
 mod limits;
 mod loading;
 mod logs;
+mod secrets;
 mod support;

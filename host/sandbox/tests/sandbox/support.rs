@@ -43,7 +43,8 @@ pub(crate) fn tight() -> Limits {
 }
 
 pub(crate) fn settings(config: &str, limits: Limits) -> RouteSettings {
-    RouteSettings { route: "test".into(), config: config.to_owned(), limits, instances: Instances::Fresh }
+    let (route, config, instances) = ("test".into(), config.to_owned(), Instances::Fresh);
+    RouteSettings { route, config, limits, instances, secrets: Default::default() }
 }
 
 /// The configuration that gives the hostile plugin an order.
@@ -71,7 +72,7 @@ fn guest(file: &str) -> Vec<u8> {
 }
 
 pub(crate) async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
-    sandbox.load_bytes("guest.wasm", component).await
+    sandbox.load(esclusa_sandbox::PluginFile::of("guest.wasm", component)?).await
 }
 
 /// Loads and configures with tight limits.

@@ -93,6 +93,7 @@ pub(crate) fn commit(actions: Vec<Action>) -> Commit {
         lane: "lane".into(),
         handler: esclusa_flow::dead_letter::Handler::default(),
         actions,
+        hops: Vec::new(),
         outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,

@@ -70,7 +70,9 @@ impl Plugin for FakePlugin {
             if self.world.trouble().await == Trouble::Fails {
                 return Err(CallError::Retry("not now".to_owned()));
             }
-            let script = |id: &str| self.scripts.get(id).copied().unwrap_or(Script::Write);
+            let scripts = self.world.state().scripts.clone();
+            let scripts = scripts.as_ref().unwrap_or(&self.scripts);
+            let script = |id: &str| scripts.get(id).copied().unwrap_or(Script::Write);
             if ids.iter().any(|id| script(id) == Script::Read) {
                 self.read(ids.clone(), &*reads).await?;
             }

@@ -26,6 +26,10 @@ impl ShardList for Scripted {
         "stream"
     }
 
+    fn identity(&self) -> &str {
+        "stream"
+    }
+
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         let listed = self.0.listed.lock().unwrap().clone();
         Box::pin(std::future::ready(Ok(listed)))

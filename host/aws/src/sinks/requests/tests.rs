@@ -13,6 +13,8 @@ struct Service {
     unfit: Option<String>,
     taken: Mutex<Vec<(String, String)>>,
     largest: Mutex<(usize, usize)>,
+    /// The ids of each request.
+    requests: Mutex<Vec<Vec<String>>>,
 }
 
 impl BatchRequests for Service {
@@ -25,6 +27,7 @@ impl BatchRequests for Service {
     }
 
     fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        self.requests.lock().unwrap().push(messages.iter().map(|message| message.id.clone()).collect());
         let mut largest = self.largest.lock().unwrap();
         *largest = (largest.0.max(messages.len()), largest.1.max(messages.iter().map(|m| m.send.data.len()).sum()));
         if messages.iter().any(|m| Some(&m.id) == self.unfit.as_ref()) {
@@ -78,6 +81,17 @@ async fn a_key_that_keeps_failing_is_not_overtaken_and_holds_up_no_other() {
     assert_eq!(results[2..], [Ok(()), Ok(())]);
     let taken: Vec<_> = service.taken.lock().unwrap().iter().map(|(_, id)| id.clone()).collect();
     assert_eq!(taken, ["2", "3"]);
+}
+
+// Q7: how large a message may be is for the service to say; only requests of several are kept small.
+#[tokio::test(start_paused = true)]
+async fn a_message_larger_than_a_request_may_be_goes_alone_for_the_service_to_judge() {
+    let service = Service::default();
+    let mut messages = messages(&["", "", "", ""]);
+    messages[1].send.data = vec![b'x'; 1 << 20];
+    assert_eq!(send(&service, &messages).await, vec![Ok(()); 4]);
+    let requests = service.requests.lock().unwrap();
+    assert_eq!(*requests, [vec!["0"], vec!["1"], vec!["2", "3"]]);
 }
 
 #[tokio::test(start_paused = true)]

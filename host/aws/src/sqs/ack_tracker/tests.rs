@@ -118,9 +118,11 @@ fn a_dropped_batch_is_left_to_its_timeout_and_its_group_given_back() {
 #[test]
 fn everything_open_is_extended_at_half_of_its_time() {
     let (mut acks, now) = (acks(&["a"]), Instant::now());
-    ["1", "2", "3"].iter().for_each(|id| drop(receive(&mut acks, "g", id, now)));
-    acks.take("a", ["r-1"].into_iter());
+    ["1", "2", "3", "4"].iter().for_each(|id| drop(receive(&mut acks, "g", id, now)));
+    acks.take("a", ["r-1", "r-4"].into_iter());
     done(&mut acks, "a", "r-2", now);
+    // Its delete is on its way: an extension that comes behind it would be refused, or bring the message back.
+    assert_eq!(acks.settle("a", vec![("r-4".into(), None)], now), deleted("r-4"));
     assert_eq!(acks.due(), Some(now + VISIBILITY / 2));
     assert!(acks.extensions(now).is_empty());
     let later = now + VISIBILITY / 2;

@@ -1,8 +1,9 @@
 //! The retries of a route, the output of its dead letters, and its delivery mode.
 
 use crate::check::Declarations;
+use crate::check::loops::{Certainty, output_feeds};
 use crate::codes::Code;
-use crate::plan::delivery_level::{CommitScope, Obstacle, same_brokers};
+use crate::plan::delivery_level::{CommitScope, Obstacle};
 use crate::plan::{DeliveryMode, Objects, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
@@ -57,7 +58,11 @@ fn backoff(route: &SectionReader<'_>) -> Backoff {
 }
 
 /// The output of the route's dead letters.
-pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, source: Option<&Source>) -> Option<String> {
+pub(super) fn on_failure(
+    reader: &SectionReader<'_>,
+    world: &Declarations,
+    source: Option<(&str, &Source)>,
+) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
     let place = reader.value_span(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
@@ -68,29 +73,14 @@ pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, sourc
         let finding = finding.related(output.span.clone(), "this output");
         reader.findings.add(finding.help(format!("give [output.{name}] a receiver: {key} = \"…\"")));
     }
-    if let Some(output) = found.filter(|found| source.is_some_and(|source| feeds(&found.value, source))) {
+    let feeds = |output: &Output| source.is_some_and(|source| output_feeds(world, output, source, Certainty::Certain));
+    if let Some(output) = found.filter(|found| feeds(&found.value)) {
         let message = "the dead letters of this route would come back to it";
         let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.value_span(&shape::ON_FAILURE), message);
         let finding = finding.related(output.span.clone(), "this output writes to the route's source");
         reader.findings.add(finding.help("name another output, or leave on_failure out: dead letters are kept"));
     }
     Some(name)
-}
-
-/// True if an output writes to the stream or queue that a source reads.
-fn feeds(output: &Output, source: &Source) -> bool {
-    match (output, source) {
-        (Output::Stream { stream: to, .. }, Source::Stream { stream: from, .. })
-        | (Output::Queue { queue: to }, Source::Queue { queue: from, .. }) => to == from,
-        (Output::Kinesis { stream: to, place: there, .. }, Source::Kinesis { stream: from, place: here, .. })
-        | (Output::Sqs { queue: to, place: there }, Source::Sqs { queue: from, place: here, .. }) => {
-            to == from && there == here
-        }
-        (Output::Kafka { connection: there, topic }, Source::Kafka { connection: here, topics, .. }) => {
-            topics.contains(topic) && same_brokers(here, there)
-        }
-        _ => false,
-    }
 }
 
 /// True if the plugin may write to directories, streams or queues of the embedded engine.

@@ -45,6 +45,22 @@ impl Backstop {
     }
 }
 
+/// Logs how long a stop may take. A supervisor that kills the router before has events in flight delivered again, at every deployment
+/// (reliability X13).
+pub(super) fn tell_longest_stop(delay: Duration, drain: Duration) {
+    let longest = until_end(delay, drain).saturating_add(LAST_LOG);
+    let seconds = longest.as_secs().saturating_add(u64::from(longest.subsec_nanos() > 0));
+    tracing::info!(
+        seconds,
+        "a stop takes at most this long: let the supervisor wait longer before it kills the router"
+    );
+}
+
+/// The time from a signal to stop until the process ends whatever hangs.
+fn until_end(delay: Duration, drain: Duration) -> Duration {
+    delay.saturating_add(drain).saturating_add(GRACE)
+}
+
 async fn watch(mut signals: Signals, router: Arc<OnceLock<Weak<Runtime>>>, drain: Duration) {
     signals.stop().await;
     let Some(runtime) = router.get() else {
@@ -56,7 +72,7 @@ async fn watch(mut signals: Signals, router: Arc<OnceLock<Weak<Runtime>>>, drain
     };
     let delay = runtime.upgrade().map(|runtime| runtime.loaded().plan.drain_delay()).unwrap_or_default();
     tokio::select! {
-        () = tokio::time::sleep(delay.saturating_add(drain).saturating_add(GRACE)) => {}
+        () = tokio::time::sleep(until_end(delay, drain)) => {}
         () = insisted => {}
     }
     let runtime = runtime.clone();

@@ -1,7 +1,7 @@
 //! Requests that come again get the first answer again and are carried out once; webhooks in three schemes.
 
 use super::{ask, echo, sent, started};
-use crate::router::Answer;
+use crate::router::{Answer, Router, server};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -169,5 +169,45 @@ fn webhooks_are_taken_once_refused_when_forged_or_old_and_not_lost() {
         router.until("all are in the table", |router| router.scan("hooks").len() == expected);
         let done = router.route("hooks").unwrap()["reading"]["counts"]["done"].as_u64().unwrap();
         assert_eq!(done, expected as u64, "{scheme}: each was stored once");
+    }
+}
+
+/// A table in DynamoDB, beside which answers are kept.
+const SHARED: &str = r#"
+[aws]
+dedup_table = "answers-RUN"
+[table.things]
+kind = "dynamodb"
+name = "things-RUN"
+partition_key = "id"
+"#;
+
+#[test]
+fn processes_that_share_a_table_in_dynamodb_share_the_answers() {
+    server("DYNAMODB");
+    let run = format!("again-{}", std::process::id());
+    let route = "tables = [\"things\"]\ndelivery = \"exactly-once\"";
+    // A file is no output for exactly-once.
+    let routes = echo("", KEYED, "", route).replace("outputs = [\"out\"]\n", "") + &SHARED.replace("RUN", &run);
+    let mut first = Router::new(&routes);
+    first.aws(&routes, &["create"]);
+    first.start();
+    first.until("it listens", |router| router.path("data/router.json").exists());
+    let (_second, other) = started(&routes);
+    let address = first.listener("api");
+    // An answer names the event, so equal answers are of one call.
+    let answer = keyed(&address, "k", "quiet:one");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert!(same(&answer, &keyed(&other, "k", "quiet:one")));
+    assert_eq!(keyed(&other, "k", "quiet:another").status, 422);
+    // At the same time: both may call the plugin, one commits, and the other one finds its answer.
+    for round in 0..5 {
+        let key = format!("together {round}");
+        let asked = [&address, &other].map(|address| {
+            let (address, key) = (address.clone(), key.clone());
+            std::thread::spawn(move || keyed(&address, &key, "quiet:two"))
+        });
+        let [one, two] = asked.map(|asked| asked.join().unwrap());
+        assert!(one.status == 201 && same(&one, &two), "{one:?} {two:?}");
     }
 }

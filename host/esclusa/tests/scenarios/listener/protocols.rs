@@ -147,6 +147,16 @@ async fn a_certificate_that_cannot_be_used_stops_the_start_with_its_code() {
     router.spawn(&[]);
     assert_ne!(router.wait(), 0);
     assert!(router.log().contains("listener::bad_tls") && router.log().contains("key.pem"), "{}", router.log());
+    // `validate` finds it before, with the line.
+    let refused = router.run(&["validate"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("error[listener::bad_tls]"), "{said}");
+    assert!(said.contains("routes.toml:") && said.contains("tls = {"), "{said}");
+    std::fs::remove_file(router.path("cert.pem")).unwrap();
+    let missing = router.run(&["validate"]);
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("cert.pem cannot be used"), "{missing:?}");
+    install(&router, "first");
+    assert!(router.run(&["validate"]).status.success());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::generated::exports::esclusa::router::handler::{Batch, Output, Reply};
 use crate::{message, output};
 
 /// A reply with id, attributes and body for each event, and a message with its body. A body that begins with `status:`
-/// names the status, else it is 201.
+/// names the status, else it is 201. One that begins with `quiet:` is not sent on.
 pub(crate) fn echo(batch: &Batch) -> Output {
     let text = |from: u32, length: u32| {
         let bytes = batch.bytes.get(from as usize..(from + length) as usize).unwrap_or_default();
@@ -22,7 +22,9 @@ pub(crate) fn echo(batch: &Batch) -> Output {
         }
         said += &format!("\n{body}");
         let status = body.strip_prefix("status:").and_then(|rest| rest.get(..3)?.parse().ok());
-        done.effects.push(message(Some(event as u32), body.into_bytes()));
+        if !body.starts_with("quiet:") {
+            done.effects.push(message(Some(event as u32), body.into_bytes()));
+        }
         done.replies.push(Reply {
             event: event as u32,
             status: status.unwrap_or(201),

@@ -1,10 +1,12 @@
 //! Decodes bodies that were sent compressed. The result has a limit, and decoding stops at it: however much a body
 //! would become, it takes no more memory.
 
-use crate::http::api_error::ApiError;
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use super::api_error::{ApiError, REFUSED_CODING};
+use super::bodies::{BodyBudget, BudgetedBody};
+use super::work_limits::WorkLimits;
+use axum::body::Body;
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, StatusCode};
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;
@@ -16,7 +18,7 @@ const FIRST: usize = 64 << 10;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     /// Not at all.
     Identity,
     /// gzip.
@@ -29,8 +31,8 @@ impl Coding {
     /// The coding that a request declares.
     ///
     /// # Errors
-    /// The answer to a coding that is unknown, or to several of them.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Box<Response>> {
+    /// The coding is unknown, or there are several.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut declared = headers.get_all(CONTENT_ENCODING).iter();
         let (first, second) = (declared.next(), declared.next());
         let word = first.map_or("identity", |value| value.to_str().unwrap_or("?"));
@@ -40,10 +42,7 @@ impl Coding {
             ("zstd", None) => Ok(Coding::Zstd),
             _ => {
                 let why = "the body may be sent as it is, or with one coding: gzip or zstd";
-                let refused = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).code("http.coding");
-                let mut refused = refused.into_response();
-                refused.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
-                Err(Box::new(refused))
+                Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).code(REFUSED_CODING))
             }
         }
     }
@@ -52,10 +51,10 @@ impl Coding {
     ///
     /// # Errors
     /// It becomes larger, or it is broken.
-    pub(super) fn decode(self, body: Vec<u8>, most: usize) -> Result<Vec<u8>, ApiError> {
+    fn decode(self, body: Vec<u8>, most: usize) -> Result<Vec<u8>, ApiError> {
         match self {
             Coding::Identity => Ok(body),
-            Coding::Gzip => read(MultiGzDecoder::new(body.as_slice()), most),
+            Coding::Gzip => read_all(MultiGzDecoder::new(body.as_slice()), most),
             Coding::Zstd => {
                 let mut rest = body.as_slice();
                 let mut decoded = Vec::new();
@@ -64,7 +63,7 @@ impl Coding {
                     let left = most.saturating_sub(decoded.len());
                     let mut decoder =
                         StreamingDecoder::new_with_max_window_size(rest, WINDOW).map_err(|error| broken(&error))?;
-                    decoded.extend(read(&mut decoder, left)?);
+                    decoded.extend(read_all(&mut decoder, left)?);
                     rest = decoder.into_inner();
                 }
                 Ok(decoded)
@@ -73,7 +72,43 @@ impl Coding {
     }
 }
 
-fn read(decoder: impl Read, most: usize) -> Result<Vec<u8>, ApiError> {
+/// Receives the whole body of a request with these headers, and decodes it; it may have `most` bytes, before and after.
+///
+/// # Errors
+/// The body is larger, broken, encoded in another way, breaks off, or gets no share of the budget.
+pub(crate) async fn read(
+    limits: (&WorkLimits, &BodyBudget),
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<BudgetedBody, ApiError> {
+    let coding = Coding::of(headers)?;
+    let mut held = limits.1.read(headers, body, most).await?;
+    decode(limits, coding, &mut held, most).await?;
+    Ok(held)
+}
+
+/// Decodes a body that was received; it may become `most` bytes.
+///
+/// # Errors
+/// It becomes larger, it is broken, or there is no room for it.
+pub(crate) async fn decode(
+    (work, bodies): (&WorkLimits, &BodyBudget),
+    coding: Coding,
+    held: &mut BudgetedBody,
+    most: usize,
+) -> Result<(), ApiError> {
+    if coding == Coding::Identity {
+        return Ok(());
+    }
+    // Taken before the body is decoded: afterwards it would be too late to refuse it.
+    bodies.events(held, 1, most).await?;
+    let sent = std::mem::take(&mut held.data);
+    held.data = work.parsing.run(move || coding.decode(sent, most)).await??;
+    Ok(())
+}
+
+fn read_all(decoder: impl Read, most: usize) -> Result<Vec<u8>, ApiError> {
     let mut decoded = Vec::with_capacity(FIRST.min(most));
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     decoder.take(limit).read_to_end(&mut decoded).map_err(|error| broken(&error))?;
@@ -91,6 +126,7 @@ fn broken(why: &dyn std::error::Error) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::response::IntoResponse;
     use flate2::Compression;
     use flate2::read::GzEncoder;
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -138,7 +174,7 @@ mod tests {
     fn one_known_coding_or_none_is_taken() {
         let of = |values: &[&str]| {
             let headers = values.iter().map(|value| (CONTENT_ENCODING, value.parse().unwrap()));
-            Coding::of(&headers.collect()).map_err(|refused| refused.status().as_u16())
+            Coding::of(&headers.collect()).map_err(status)
         };
         assert_eq!(of(&[]), Ok(Coding::Identity));
         assert_eq!(of(&["GZip"]), Ok(Coding::Gzip));

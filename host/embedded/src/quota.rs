@@ -1,0 +1,76 @@
+//! What a store may hold: refusals when it is full, and how full it is.
+
+use crate::dead_letters::DeadLetterEntry;
+use crate::schema::StoreLimits;
+use crate::store::Store;
+use crate::transaction::Transaction;
+use esclusa_flow::fault::Fault;
+
+/// The code of a fault: the store is so large that it takes nothing from outside. `esclusa explain` has its page.
+pub const FULL: &str = "store.full";
+/// The code of a fault: there are so many dead letters that none is added.
+pub const DEAD_LETTERS_FULL: &str = "store.dead-letters-full";
+
+/// How full a store is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreFill {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Dead letters of all routes.
+    pub dead_letters: u64,
+    /// Bytes of them.
+    pub dead_letter_bytes: u64,
+}
+
+impl StoreFill {
+    /// Fails if dead letters do not fit any more, beside those that the commits before have added.
+    pub(crate) fn take(
+        self,
+        letters: &[DeadLetterEntry],
+        limits: &StoreLimits,
+        tx: &Transaction<'_>,
+    ) -> Result<(), Fault> {
+        let bytes = letters.iter().map(DeadLetterEntry::size).sum::<usize>() as u64;
+        let count = self.dead_letters.saturating_add(tx.letters.0).saturating_add(letters.len() as u64);
+        let bytes = self.dead_letter_bytes.saturating_add(tx.letters.1).saturating_add(bytes);
+        if letters.is_empty() || (count <= limits.dead_letters && bytes <= limits.dead_letter_bytes) {
+            return Ok(());
+        }
+        let reason = format!(
+            "the store has {} dead letters with {} bytes, and max_dead_letters and max_dead_letter_bytes of [engine] allow {} and {}: \
+             redrive or drop some with `esclusa dlq`, or raise the limit; nothing is lost meanwhile, the routes wait",
+            self.dead_letters, self.dead_letter_bytes, limits.dead_letters, limits.dead_letter_bytes
+        );
+        Err(Fault::Refused { code: DEAD_LETTERS_FULL, reason })
+    }
+}
+
+impl Store {
+    /// How full the store is.
+    #[must_use]
+    pub fn fill(&self) -> StoreFill {
+        let dead = self.shared().dead.sum();
+        StoreFill { bytes: self.disk().bytes(), ..dead }
+    }
+
+    /// How much the store may hold.
+    #[must_use]
+    pub fn limits(&self) -> StoreLimits {
+        self.shared().catalog().limits
+    }
+
+    /// Fails if the store takes nothing from outside at present.
+    pub(crate) fn take_from_outside(&self) -> Result<(), Fault> {
+        let (bytes, limit) = (self.disk().bytes(), self.limits().bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let reason = format!(
+            "the store has {} MiB, and max_bytes of [engine] allows {}: it takes nothing until its routes have worked off enough, retention \
+             has trimmed enough, or the limit is raised",
+            bytes >> 20,
+            limit >> 20
+        );
+        Err(Fault::Refused { code: FULL, reason })
+    }
+}

@@ -1,0 +1,248 @@
+//! Secrets of a route, hidden in texts that are logged, kept or shown: the values that `${…}` put into the plugin's configuration.
+//!
+//! A plugin knows them, so its texts may hold them, by mistake mostly. Hidden are a value itself, and its forms in JSON, in Rust's
+//! own notation, percent-encoded, in hex and in base64. Effects and replies are data, not text: they stay as they are. This helps
+//! against mistakes; a plugin that wants to tell a secret can write it backwards.
+
+use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
+use crate::engine::{CommitError, SendError};
+use crate::fault::Fault;
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// The text that stands for a secret.
+pub const MASK: &str = "***";
+/// Values with fewer bytes are not hidden: they would hide ordinary words and numbers.
+pub const SHORTEST: usize = 8;
+/// Of longer values only the lines are hidden, as they are, up to so many bytes of each.
+pub const LONGEST: usize = 4 << 10;
+/// Bytes of all values of a route: further ones are not hidden.
+const TOTAL: usize = 16 << 10;
+
+/// The values to hide, and the automaton that finds them. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    values: Arc<BTreeSet<String>>,
+    finder: Option<Arc<AhoCorasick>>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.values.len())
+    }
+}
+
+impl PartialEq for Secrets {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Secrets {
+    /// Hides these values, as far as they have [`SHORTEST`] bytes or more.
+    #[must_use]
+    pub fn new(values: impl IntoIterator<Item = String>) -> Self {
+        let values: BTreeSet<String> = values.into_iter().collect();
+        let (mut patterns, mut left) = (BTreeSet::new(), TOTAL);
+        let mut shortest_first: Vec<&String> = values.iter().collect();
+        shortest_first.sort_by_key(|value| value.len());
+        for value in shortest_first {
+            left = left.saturating_sub(value.len());
+            if left > 0 {
+                add_forms(value, &mut patterns);
+            }
+        }
+        patterns.retain(|pattern| pattern.len() >= SHORTEST);
+        // It fails for more patterns than a number can count, which TOTAL excludes.
+        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns);
+        Secrets { finder: finder.ok().filter(|_| !patterns.is_empty()).map(Arc::new), values: Arc::new(values) }
+    }
+
+    /// True if no text changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.finder.is_none()
+    }
+
+    /// How many bytes of a text have to be looked at so that the first `bytes` of it show no part of a secret.
+    #[must_use]
+    pub fn reach(&self, bytes: usize) -> usize {
+        bytes.saturating_add(self.finder.as_ref().map_or(0, |finder| finder.max_pattern_len()))
+    }
+
+    /// Bytes of a text with [`MASK`] in place of every secret.
+    #[must_use]
+    pub fn mask_bytes<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        let Some(finder) = &self.finder else { return Cow::Borrowed(text) };
+        if finder.find(text).is_none() {
+            return Cow::Borrowed(text);
+        }
+        let mut masked = Vec::with_capacity(text.len());
+        finder.replace_all_with_bytes(text, &mut masked, |_, _, out| {
+            out.extend_from_slice(MASK.as_bytes());
+            true
+        });
+        Cow::Owned(masked)
+    }
+
+    /// A text with [`MASK`] in place of every secret.
+    #[must_use]
+    pub fn mask(&self, text: String) -> String {
+        match self.mask_bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => text,
+            // Only whole characters were replaced: nothing is lost.
+            Cow::Owned(masked) => String::from_utf8_lossy(&masked).into_owned(),
+        }
+    }
+
+    /// The texts of an output: the reasons of its outcomes.
+    #[must_use]
+    pub fn mask_output(&self, mut output: CallOutput) -> CallOutput {
+        if self.is_empty() {
+            return output;
+        }
+        for outcome in &mut output.outcomes {
+            if let Disposition::Reject(why) | Disposition::Skip(why) = &mut outcome.disposition {
+                *why = self.mask(std::mem::take(why));
+            }
+        }
+        output
+    }
+
+    /// The texts of a call that failed.
+    #[must_use]
+    pub fn mask_call_error(&self, error: CallError) -> CallError {
+        match error {
+            CallError::Retry(why) => CallError::Retry(self.mask(why)),
+            CallError::Halt(why) => CallError::Halt(self.mask(why)),
+            CallError::Failed(failure) => CallError::Failed(Box::new(self.mask_failure(*failure))),
+            CallError::Host(fault) => CallError::Host(self.mask_fault(fault)),
+        }
+    }
+
+    /// The texts of a failure.
+    #[must_use]
+    pub fn mask_failure(&self, failure: CallFailure) -> CallFailure {
+        CallFailure {
+            message: self.mask(failure.message),
+            backtrace: failure.backtrace.map(|text| self.mask(text)),
+            logs: failure.logs.into_iter().map(|line| self.mask(line)).collect(),
+            ..failure
+        }
+    }
+
+    /// The text of a fault: it may name what the plugin asked for.
+    #[must_use]
+    pub fn mask_fault(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Transient(why) => Fault::Transient(self.mask(why)),
+            Fault::Permanent(why) => Fault::Permanent(self.mask(why)),
+            Fault::LeaseLost(why) => Fault::LeaseLost(self.mask(why)),
+            Fault::Bug(why) => Fault::Bug(self.mask(why)),
+            Fault::Throttled { reason, after } => Fault::Throttled { reason: self.mask(reason), after },
+            Fault::Refused { code, reason } => Fault::Refused { code, reason: self.mask(reason) },
+        }
+    }
+
+    /// The texts of a commit that did not happen.
+    #[must_use]
+    pub fn mask_commit_error(&self, error: CommitError) -> CommitError {
+        match error {
+            CommitError::Refused(refused) => {
+                CommitError::Refused(refused.into_iter().map(|(action, why)| (action, self.mask(why))).collect())
+            }
+            CommitError::Fault(fault) => CommitError::Fault(self.mask_fault(fault)),
+            other => other,
+        }
+    }
+
+    /// The text of a message that was not sent.
+    #[must_use]
+    pub fn mask_send_error(&self, error: SendError) -> SendError {
+        match error {
+            SendError::Failed(fault) => SendError::Failed(self.mask_fault(fault)),
+            SendError::NotTried => SendError::NotTried,
+        }
+    }
+}
+
+/// All texts in which a value may be met.
+fn add_forms(value: &str, patterns: &mut BTreeSet<String>) {
+    // The log has lines: of a value with several of them each is met alone.
+    for line in value.lines() {
+        patterns.insert(line.get(..line.floor_char_boundary(LONGEST)).unwrap_or_default().to_owned());
+    }
+    if value.len() > LONGEST || value.len() < SHORTEST {
+        return;
+    }
+    patterns.insert(value.to_owned());
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let debug = format!("{value:?}");
+    for quoted in [&*json, &debug, &ascii_json(&json), &json.replace('/', "\\/")] {
+        patterns.insert(quoted.trim_matches('"').to_owned());
+    }
+    patterns.insert(value.escape_default().to_string());
+    // RFC 3986, JavaScript's encodeURIComponent and encodeURI, and HTML forms keep different characters.
+    for kept in ["-._~", "-_.!~*'()", "-_.!~*'();,/?:@&=+$#", "*-._", "-._~/"] {
+        for upper in [true, false] {
+            patterns.insert(percent_encoded(value, kept, "%20", upper));
+            patterns.insert(percent_encoded(value, kept, "+", upper));
+        }
+    }
+    let hex = value.bytes().fold(String::new(), |mut hex, byte| {
+        // Writing to a text does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    patterns.insert(hex.to_uppercase());
+    patterns.insert(hex);
+    (0..3).for_each(|before| add_base64(value, before, patterns));
+}
+
+/// JSON in ASCII alone.
+fn ascii_json(json: &str) -> String {
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a text does not fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        text
+    })
+}
+
+fn percent_encoded(value: &str, kept: &str, space: &str, upper: bool) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        let c = char::from(byte);
+        // Writing to a text does not fail.
+        let _ = match c {
+            ' ' => write!(text, "{space}"),
+            c if c.is_ascii_alphanumeric() || kept.contains(c) => write!(text, "{c}"),
+            _ if upper => write!(text, "%{byte:02X}"),
+            _ => write!(text, "%{byte:02x}"),
+        };
+        text
+    })
+}
+
+/// A value in base64, as a part of something longer: `before` bytes of it stand in the same group of three as the value's first.
+/// Characters that depend on the neighbours are left out.
+fn add_base64(value: &str, before: usize, patterns: &mut BTreeSet<String>) {
+    let bytes = [&[0; 2][..before.min(2)], value.as_bytes()].concat();
+    let (from, to) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+    for alphabet in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+        let text = alphabet.encode(&bytes);
+        patterns.insert(text.get(from..to).unwrap_or_default().to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;

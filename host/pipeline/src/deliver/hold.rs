@@ -1,0 +1,94 @@
+//! A batch that an open breaker holds: it waits, and probes in its turn.
+//!
+//! Nothing of it is reported to the delivery: no event uses up a try, none is given up, and none is released.
+
+use super::{BatchInWork, DeliveryEnd, LaneSteps, keep};
+use crate::activity::ActivityGuard;
+use crate::context::LaneContext;
+use crate::meter::WaitingEvents;
+use crate::route::{Mode, Route, changed};
+use esclusa_flow::call_output::{CallError, CallOutput};
+use esclusa_flow::delivery::Delivery;
+use esclusa_flow::index::EventIndex;
+use esclusa_flow::retry::mix_text;
+use esclusa_flow::source::Lane;
+use tokio::sync::watch;
+
+impl BatchInWork<'_> {
+    /// Takes note of a call. False if its result must be dropped.
+    pub(super) fn note_for_breaker(&self, events: &[EventIndex], result: &Result<CallOutput, CallError>) -> bool {
+        let lane = mix_text(&self.batch.origin.lane);
+        let ids = events.iter().filter_map(|event| self.batch.columns.get(event.at()));
+        let numbers: Vec<u64> = ids.map(|event| lane ^ mix_text(event.id())).collect();
+        self.route.breaker.called(result, &numbers, self.now())
+    }
+
+    /// Takes the route's plugin, which may have been replaced.
+    pub(super) fn renew_plugin(&mut self) {
+        self.plugin = self.route.plugin();
+        self.handler = self.route.handler(&self.plugin);
+    }
+}
+
+impl LaneSteps<'_, '_, '_, '_> {
+    /// Waits until the route's breaker is closed. Returns at once if it is.
+    ///
+    /// Probes in its turn, with one event of the batch and another one each time, since one of them may be bad. The output of a
+    /// probe is dropped: plugins are pure, so the events are called again when the breaker is closed.
+    pub(super) async fn wait_for_breaker(&mut self, delivery: &Delivery) -> Result<(), DeliveryEnd> {
+        let (route, context) = (self.work.route, self.work.context);
+        if !route.breaker.is_open() {
+            return Ok(());
+        }
+        let _held = route.breaker.hold();
+        let mut waiting =
+            Waiting { route, context, activity: self.activity, lane: &mut self.lane, mode: &mut self.mode };
+        let mut probes = 0;
+        while route.breaker.is_open() {
+            if let Some(open) = route.breaker.open() {
+                let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
+                route.meter.waits(WaitingEvents { attempt, next: open.next_probe });
+            }
+            let Some(_turn) = waiting.until_closed(route.breaker.turn(context.start)).await?.flatten() else { break };
+            self.work.renew_plugin();
+            let Some(event) = delivery.open_event(probes) else { break };
+            probes += 1;
+            let probe = self.work.call(delivery, std::slice::from_ref(&event), route.engine.reads());
+            let Some(result) = waiting.until_closed(probe).await? else { break };
+            route.breaker.probed(&result, self.work.now());
+        }
+        self.work.renew_plugin();
+        self.activity.busy();
+        Ok(())
+    }
+}
+
+/// A lane that waits for its route's breaker. It counts as idle, as that of a halted route does.
+struct Waiting<'s, 'l, 'd> {
+    route: &'s Route,
+    context: &'s LaneContext,
+    activity: &'s ActivityGuard,
+    lane: &'s mut Option<&'l mut (dyn Lane + 'd)>,
+    mode: &'s mut watch::Receiver<Mode>,
+}
+
+impl Waiting<'_, '_, '_> {
+    /// The result of `work`; `None` if the breaker is closed before. `Err`: the route drains or stops.
+    async fn until_closed<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, DeliveryEnd> {
+        tokio::pin!(work);
+        loop {
+            if matches!(*self.mode.borrow_and_update(), Mode::Draining | Mode::Stopped) {
+                return Err(DeliveryEnd::Stopped);
+            }
+            self.activity.idle((self.context.commit_count)());
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(Some(done)),
+                () = self.route.breaker.closed() => return Ok(None),
+                () = keep(self.lane) => {}
+                () = self.context.activity.nudged() => {}
+                () = changed(self.mode) => {}
+            }
+        }
+    }
+}

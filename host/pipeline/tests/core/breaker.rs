@@ -1,0 +1,154 @@
+//! The breaker of a route, in process: a plugin that fails on everything, and one that recovers.
+
+use crate::{Options, check, lanes, paused, route, serve_to_the_end};
+use esclusa_pipeline::route::{LoadedPlugin, Mode};
+use esclusa_testkit::fakes::{FakePlugin, Script, World};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+const AFTER: Duration = Duration::from_secs(60);
+
+fn options() -> Options {
+    Options { breaker: AFTER, max_retry_attempts: Some(20), ..Options::default() }
+}
+
+fn all(lengths: &[usize], script: Script) -> BTreeMap<String, Script> {
+    lanes(lengths).into_values().flatten().map(|event| (event, script)).collect()
+}
+
+fn plugin(world: &Arc<World>, scripts: BTreeMap<String, Script>) -> LoadedPlugin {
+    let plugin = Arc::new(FakePlugin::new(world.clone(), scripts));
+    LoadedPlugin { plugin, name: "mended".into(), version: "2".into(), since: 0, reads: AtomicBool::new(false) }
+}
+
+async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[test]
+fn a_plugin_that_fails_on_everything_is_probed_by_one_lane_and_nothing_more_is_given_up() {
+    for (runs_ahead, factor) in [(true, 1), (false, 1), (true, 3)] {
+        paused(async {
+            let lengths = [200, 200, 200];
+            let world = World::new(lanes(&lengths));
+            let options = Options { runs_ahead, parallelization_factor: factor, ..options() };
+            let (route, serving) = route(&world, &all(&lengths, Script::Trap), &options);
+            let serving = tokio::spawn(serving);
+            seconds(59).await;
+            assert_eq!(route.open_breaker(), None, "the usual rules hold for a minute");
+            let before = world.state().dead.len();
+            seconds(31).await;
+            let open = route.open_breaker().expect("the breaker is open");
+            assert_eq!(open.code, "plugin.trap");
+            let (dead, calls, pulls) = {
+                let state = world.state();
+                (state.dead.len(), state.calls.len(), state.pulls)
+            };
+            assert!(before > 0 && dead < 600, "{before} and {dead} events were given up");
+            seconds(3600).await;
+            let state = world.state();
+            let probes = state.calls.get(calls..).unwrap();
+            assert_eq!((state.dead.len(), state.pulls), (dead, pulls), "nothing is given up and nothing is pulled");
+            assert!((50..130).contains(&probes.len()), "{} probes in an hour", probes.len());
+            assert!(probes.iter().all(|events| events.len() == 1), "{probes:?}");
+            let lanes: std::collections::BTreeSet<_> =
+                probes.iter().map(|events| events[0].get(..1).unwrap()).collect();
+            assert_eq!(lanes.len(), 3, "the lanes take turns");
+            drop(state);
+            route.set_mode(Mode::Draining);
+            tokio::time::timeout(Duration::from_millis(1), serving).await.expect("a drain waits for no probe").unwrap();
+            check(&world);
+        });
+    }
+}
+
+#[test]
+fn a_reloaded_plugin_closes_the_breaker_at_once_and_loses_nothing() {
+    paused(async {
+        let lengths = [200, 200];
+        let world = World::new(lanes(&lengths));
+        let (route, serving) = route(&world, &all(&lengths, Script::Trap), &options());
+        let serving = tokio::spawn(serving);
+        seconds(1000).await;
+        assert!(route.open_breaker().is_some());
+        let dead = world.state().dead.len();
+        route.swap(plugin(&world, BTreeMap::new()));
+        assert_eq!(route.open_breaker(), None);
+        tokio::time::timeout(Duration::from_secs(1), serving).await.expect("it goes on at once").unwrap();
+        check(&world);
+        let state = world.state();
+        assert_eq!((state.dead.len(), state.effects.len()), (dead, 400 - dead));
+    });
+}
+
+#[test]
+fn a_probe_that_succeeds_closes_the_breaker_though_the_first_event_of_the_batch_is_bad() {
+    paused(async {
+        let world = World::new(lanes(&[60]));
+        // The plugin fails on everything but the event that is last in some batch.
+        let mut scripts = all(&[60], Script::Trap);
+        let (route, serving) = route(&world, &scripts, &options());
+        let serving = tokio::spawn(serving);
+        seconds(100).await;
+        let first = {
+            let state = world.state();
+            assert!(route.open_breaker().is_some());
+            state.lanes.get("a").unwrap().settled
+        };
+        // Another version that fails on the first event alone; put in place without closing the breaker.
+        scripts.retain(|event, _| *event == format!("a-{first}"));
+        world.state().scripts = Some(scripts);
+        tokio::time::timeout(Duration::from_secs(200), serving).await.expect("it goes on").unwrap();
+        check(&world);
+        let state = world.state();
+        assert_eq!(state.dead.len(), first + 1, "the bad event is given up by the usual rule");
+        assert_eq!(state.effects.len(), 59 - first);
+    });
+}
+
+#[test]
+fn one_bad_event_is_given_up_however_long_its_tries_take() {
+    paused(async {
+        let world = World::new(lanes(&[1]));
+        let scripts = all(&[1], Script::Retry(u32::MAX));
+        let options = Options { max_retry_attempts: Some(2000), ..options() };
+        let route = serve_to_the_end(&world, &scripts, &options).await;
+        check(&world);
+        assert_eq!((world.state().dead.len(), route.open_breaker()), (1, None));
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 32, ..ProptestConfig::default() })]
+
+    // Invariants 2, 3 and 8 with an open breaker: the route is dropped at any moment, and served anew by a plugin that works.
+    #[test]
+    fn whatever_is_given_up_before_it_opened_every_other_event_is_done_in_order(
+        lengths in prop::collection::vec(1usize..80, 1..4), drops in prop::collection::vec(0u64..200, 0..3),
+        runs_ahead in any::<bool>(), batch_size in 1usize..5,
+    ) {
+        paused(async {
+            let world = World::new(lanes(&lengths));
+            let options = Options { runs_ahead, batch_size, ..options() };
+            for after in drops {
+                let (_, serving) = route(&world, &all(&lengths, Script::Trap), &options);
+                let _ = tokio::time::timeout(Duration::from_secs(after), serving).await;
+                check(&world);
+            }
+            let (route, serving) = route(&world, &all(&lengths, Script::Trap), &options);
+            let serving = tokio::spawn(serving);
+            seconds(200).await;
+            route.swap(plugin(&world, BTreeMap::new()));
+            tokio::time::timeout(Duration::from_secs(3600), serving).await.unwrap().unwrap();
+            check(&world);
+            let total: usize = lengths.iter().sum();
+            let state = world.state();
+            assert_eq!(state.effects.len() + state.dead.len(), total);
+            let reading = route.meter.read();
+            assert!(reading.adds_up() && reading.in_flight == 0, "{reading:?}");
+        });
+    }
+}
