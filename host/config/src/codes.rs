@@ -1,5 +1,7 @@
 //! The codes of diagnostics, and the explanations that `esclusa explain CODE` prints. A released code keeps its meaning.
 
+use crate::nearest::nearest;
+
 /// Every explanation: `## code`, then its text.
 const EXPLANATIONS: &str = include_str!("codes/explanations.md");
 
@@ -66,6 +68,18 @@ codes! {
     NO_EFFECT = "config::no_effect";
     /// The dashboard would be open to other machines.
     ADMIN_REMOTE = "admin::remote";
+    /// The address of the dashboard cannot be listened on.
+    ADMIN_NOT_BOUND = "admin::not_bound";
+    /// Another process has the store open.
+    ENGINE_IN_USE = "engine::in_use";
+    /// The directory of the store cannot be created, read or written.
+    ENGINE_NOT_OPENED = "engine::not_opened";
+    /// The store was written by another version.
+    ENGINE_OTHER_FORMAT = "engine::other_format";
+    /// What the store holds does not fit routes.toml.
+    ENGINE_SCHEMA = "engine::schema";
+    /// A section that changes only with a restart.
+    ENGINE_NEEDS_RESTART = "engine::needs_restart";
     /// A name, ARN or region that cannot be one.
     AWS_BAD_RESOURCE = "aws::bad_resource";
     /// Something on AWS, in a build without it.
@@ -112,6 +126,8 @@ codes! {
     LISTENER_BAD_TLS = "listener::bad_tls";
     /// A cron expression that is invalid, or has no time to come.
     SOURCE_BAD_CRON = "source::bad_cron";
+    /// A file to be read to its end that is not there.
+    SOURCE_MISSING_FILE = "source::missing_file";
     /// A file that is read and written.
     SOURCE_FILE_LOOP = "source::file_loop";
     /// A file that is compressed.
@@ -124,6 +140,8 @@ codes! {
     TABLE_BAD_TTL = "table::bad_ttl";
     /// An unknown kind of object store.
     OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
+    /// A directory of objects that cannot be created.
+    OBJECTS_NOT_CREATED = "objects::not_created";
     /// A directory of objects that contains files of the router.
     OBJECTS_EXPOSED = "objects::exposed";
     /// An unknown kind of output.
@@ -202,6 +220,24 @@ pub fn explain(code: &str) -> Option<&'static str> {
     all().find(|(heading, _)| *heading == code).map(|(_, text)| text)
 }
 
+/// The codes that somebody may have meant who wrote this one: those with this name in any family, or else the one with the
+/// closest spelling.
+#[must_use]
+pub fn meant_by(code: &str) -> Vec<&'static str> {
+    let name = |code: &'static str| code.rsplit(['.', ':']).next().unwrap_or(code);
+    let of_name: Vec<&str> = all().map(|(known, _)| known).filter(|known| name(known) == code).collect();
+    if !of_name.is_empty() {
+        return of_name;
+    }
+    let close = nearest(code, all().map(|(known, _)| known));
+    // Without its family, a name is compared with names.
+    let close = close.or_else(|| {
+        let closest = nearest(code, all().map(|(known, _)| name(known)))?;
+        all().map(|(known, _)| known).find(|known| name(known) == closest)
+    });
+    close.into_iter().collect()
+}
+
 /// Every code that is explained, with the first sentence.
 pub fn summaries() -> impl Iterator<Item = (&'static str, String)> {
     let summary = |text: &str| {
@@ -249,6 +285,16 @@ mod tests {
     fn codes_are_unique() {
         let unique: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(unique.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_code_without_its_family_or_with_a_slip_is_understood() {
+        assert_eq!(meant_by("missing_grant"), ["route::missing_grant"]);
+        assert_eq!(meant_by("unknown_kind").len(), 4, "one of each family");
+        assert_eq!(meant_by("route::mising_grant"), ["route::missing_grant"]);
+        assert_eq!(meant_by("mising-grant"), ["route::missing_grant"]);
+        assert_eq!(meant_by("trap"), ["plugin.trap"]);
+        assert_eq!(meant_by("E42"), [""; 0]);
     }
 
     #[test]

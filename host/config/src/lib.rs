@@ -17,6 +17,7 @@ mod effective;
 mod load;
 mod locator;
 mod marked_texts;
+mod nearest;
 mod reference;
 mod schema;
 mod shape;
@@ -24,8 +25,9 @@ mod syntax;
 
 pub use codes::Code;
 pub use effective::effective;
-pub use load::{LoadedConfig, load, parse};
+pub use load::{LoadedConfig, files_named, load, parse};
 pub use locator::{ConfigPlace, Locator};
+pub use nearest::nearest;
 pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};
 pub use schema::schema;

@@ -33,12 +33,25 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedC
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
     let unreadable = |reason: &str| {
-        let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}"));
+        let help = "name the file with -c FILE or ESCLUSA_CONFIG; the default is routes.toml in the working directory";
+        let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}")).help(help);
         Problems(vec![Diagnostic::new(finding, &Arc::new(SourceText::new(&name, "")))])
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(&lower_case(&error.to_string())))?;
     let text = String::from_utf8(bytes).map_err(|error| unreadable(&lower_case(&error.utf8_error().to_string())))?;
     parse(&text, &name, base, env)
+}
+
+/// The files that a file names with `${file:PATH}`, whether or not it has mistakes: when one of them comes, it may have none.
+#[must_use]
+pub fn files_named(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<PathBuf> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let source = SourceText::new(&path.display().to_string(), &text);
+    let base = path.parent().unwrap_or(Path::new(""));
+    let interpolation = Interpolation { env, base, files: RefCell::default() };
+    // Its problems have been reported by who read it before.
+    let _ = toml_document::read(&source, &interpolation, &Findings::default());
+    interpolation.files.into_inner()
 }
 
 /// Reads the text of a file: `name` is the file's name in messages, `base` its directory.

@@ -17,6 +17,8 @@ pub enum ConfigPlace<'a> {
     /// A place in a route's `config`, an RFC 6901 pointer; `""` is the whole config. If the pointer leads to nothing,
     /// the place of its longest prefix that exists.
     Config(&'a str, &'a str),
+    /// The key of such a place, not its value.
+    ConfigKey(&'a str, &'a str),
     /// The certificate of a listener, by name.
     Certificate(&'a str),
     /// A source, by name.
@@ -27,6 +29,8 @@ pub enum ConfigPlace<'a> {
     Objects(&'a str),
     /// An output, by name.
     Output(&'a str),
+    /// A key by its path from the top, such as `["admin", "listen"]`; the longest part of the path that exists.
+    Key(&'a [&'a str]),
 }
 
 /// Finds places of a file.
@@ -95,7 +99,9 @@ impl Locator {
             ConfigPlace::Output(name) => named("output", name),
             ConfigPlace::Route(name) => self.route(name).map(|route| route.value_span("name")),
             ConfigPlace::RouteKey(name, key) => self.route(name).map(|route| route.value_span(key)),
+            ConfigPlace::Key(path) => Some(key(root, path)),
             ConfigPlace::Config(name, pointer) => self.route(name).map(|route| config(route, pointer)),
+            ConfigPlace::ConfigKey(name, pointer) => self.route(name).map(|route| config_key(route, pointer)),
         };
         span.unwrap_or_default()
     }
@@ -103,6 +109,17 @@ impl Locator {
     fn route(&self, name: &str) -> Option<&TomlNode> {
         self.inner.routes.get(name).and_then(|at| routes(&self.inner.root).get(*at))
     }
+}
+
+/// The value of a key, or the name of the innermost section on its path that exists; nothing if there is none.
+fn key(root: &TomlNode, path: &[&str]) -> Range<usize> {
+    let (mut here, mut span) = (root, Range::default());
+    for name in path {
+        let Some(entry) = here.table().and_then(|table| table.entry(name)) else { break };
+        here = &entry.node;
+        span = if here.table().is_some() { entry.key_span.clone() } else { here.span.clone() };
+    }
+    span
 }
 
 fn config(route: &TomlNode, pointer: &str) -> Range<usize> {
@@ -115,6 +132,20 @@ fn config(route: &TomlNode, pointer: &str) -> Range<usize> {
         },
         None => route.value_span("name"),
     }
+}
+
+/// The key at the end of a pointer into a route's `config`; if there is none, the place of the pointer.
+fn config_key(route: &TomlNode, pointer: &str) -> Range<usize> {
+    let key = || {
+        let (parent, name) = pointer.rsplit_once('/')?;
+        let mut here = route.table()?.get("config")?;
+        for step in parent.split('/').skip(1) {
+            here = here.child(step)?;
+        }
+        let name = name.replace("~1", "/").replace("~0", "~");
+        here.table()?.entry(&name).map(|entry| entry.key_span.clone())
+    };
+    key().unwrap_or_else(|| config(route, pointer))
 }
 
 fn routes(root: &TomlNode) -> &[TomlNode] {

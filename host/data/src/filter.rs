@@ -88,6 +88,9 @@ pub struct FilterError {
 }
 
 impl Filter {
+    /// The operators of values.
+    pub const OPERATORS: [&'static str; compile::operator::NAMES.len()] = compile::operator::NAMES;
+
     /// Compiles a list of patterns. A pattern is an object, or a text that holds one as JSON, as Lambda has it.
     ///
     /// # Errors

@@ -136,6 +136,15 @@ impl Store {
         self.writer().perform(0, Demand::Frees, move |tx| dead_letters::remove(&ids, &counts, tx)).await
     }
 
+    /// Stores a dead letter in place of the one with this number; false if that has been removed meanwhile.
+    ///
+    /// # Errors
+    /// A [`Fault`]; the old one stays then.
+    pub async fn replace_dead(&self, id: u64, letter: &DeadLetter) -> Result<bool, Fault> {
+        let entry = dead_letters::DeadLetterEntry::new(letter)?;
+        self.writer().perform(entry.size(), Demand::Durable, move |tx| entry.replace(id, tx)).await
+    }
+
     /// Appends records to a stream, all or none, and gives their ids; durable when it returns.
     ///
     /// # Errors

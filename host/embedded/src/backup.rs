@@ -104,7 +104,7 @@ fn clear(folder: &Path) -> std::io::Result<()> {
 /// [`OpenError`]; then there is nothing at `to`.
 pub fn copy_staged(stage: &Path, to: &Path) -> Result<BackupReport, OpenError> {
     let report = copy(stage, to)?;
-    clear(stage).map_err(|e| OpenError::Unusable { path: stage.to_owned(), reason: e.to_string() })?;
+    clear(stage).map_err(disk::unusable(stage))?;
     Ok(report)
 }
 
@@ -129,7 +129,7 @@ pub fn restore(from: &Path, path: &Path) -> Result<BackupReport, OpenError> {
 
 fn copy(from: &Path, to: &Path) -> Result<BackupReport, OpenError> {
     let damaged = |path: &Path, damage: Vec<Damage>| OpenError::Damaged { path: path.to_owned(), damage };
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: from.to_owned(), reason: e.to_string() };
+    let unusable = disk::unusable(from);
     format::check(from, true)?;
     let (_, survey) = look(from).map_err(unusable)?;
     if !survey.damage.is_empty() {

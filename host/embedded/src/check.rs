@@ -57,7 +57,7 @@ pub struct StoreCounts {
 /// # Errors
 /// [`OpenError`]: a process has it open, there is none, or its files cannot be read.
 pub fn check(path: &Path) -> Result<CheckReport, OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let unusable = disk::unusable(path);
     disk::exists(path)?;
     let _lock = disk::lock(path)?;
     examine(path).map_err(unusable)

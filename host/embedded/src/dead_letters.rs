@@ -108,6 +108,15 @@ impl DeadLetterEntry {
         // After the sync: the count in memory never runs ahead of the disk.
         tx.after(move || counts.add(self.route, bytes));
     }
+
+    /// Stores it in place of the letter with this number; false if that has been removed.
+    pub(crate) fn replace(self, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fault> {
+        let there = tx.get(Space::State, &key(id))?.is_some();
+        if there {
+            tx.put(Space::State, key(id), self.bytes);
+        }
+        Ok(there)
+    }
 }
 
 fn key(id: u64) -> Vec<u8> {

@@ -67,9 +67,38 @@ pub(crate) struct Disk {
     queue: Keyspace,
 }
 
+/// The directory of a store, locked: no other process opens it as long as this lives.
+#[derive(Debug)]
+pub struct LockedDirectory {
+    path: PathBuf,
+    lock: StoreLock,
+}
+
+impl LockedDirectory {
+    /// Creates the directory if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] or [`OpenError::Unusable`].
+    pub fn take(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        create_directory(&path).map_err(unusable(&path))?;
+        let lock = lock(&path)?;
+        Ok(LockedDirectory { path, lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// The lock file, locked as long as the store is open. Dropped last.
 #[derive(Debug)]
 pub(crate) struct StoreLock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
+
+/// The error for a directory that the system refuses.
+pub(crate) fn unusable(path: &Path) -> impl Fn(std::io::Error) -> OpenError + Copy {
+    move |error| OpenError::Unusable { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
+}
 
 /// The message for a disk that is full; `free` and `reserve` in bytes.
 pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
@@ -84,18 +113,18 @@ pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
 pub(crate) fn exists(path: &Path) -> Result<(), OpenError> {
     match path.join(format::MARKER).exists() || path.join(DATABASE).exists() {
         true => Ok(()),
-        false => Err(OpenError::Unusable { path: path.to_owned(), reason: "there is no store".to_owned() }),
+        false => Err(unusable(path)(std::io::Error::new(std::io::ErrorKind::NotFound, "there is no store"))),
     }
 }
 
-/// Opens or creates the store at `path`. Also gives what the mark says of the last sync.
+/// Opens or creates the store in a directory. Also gives what the mark says of the last sync.
 ///
 /// # Errors
 /// [`OpenError`], with the damaged file if there is one.
-pub(crate) fn open(path: &Path) -> Result<(Disk, Mark, StoreLock), OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
-    create_directory(path).map_err(unusable)?;
-    let lock = lock(path)?;
+pub(crate) fn open(directory: LockedDirectory) -> Result<(Disk, Mark, StoreLock), OpenError> {
+    let LockedDirectory { path, lock } = directory;
+    let path = &*path;
+    let unusable = unusable(path);
     let found = format::check(path, path.join(DATABASE).exists())?;
     let survey = survey::survey(path).map_err(unusable)?;
     if !survey.damage.is_empty() {
@@ -106,7 +135,7 @@ pub(crate) fn open(path: &Path) -> Result<(Disk, Mark, StoreLock), OpenError> {
         format::write(path).map_err(unusable)?;
     }
     let mark = survey.mark.usable().unwrap_or_default();
-    let opened = database(path).map_err(|error| look_for_damage(path, describe(&error)))?;
+    let opened = database(path).map_err(|error| look_for_damage(path, kind(&error), describe(&error)))?;
     sync_folders(path).map_err(unusable)?;
     Ok((opened, mark, lock))
 }
@@ -165,14 +194,14 @@ pub(crate) fn database(path: &Path) -> fjall::Result<Disk> {
 }
 
 /// The error of a database that does not open. If a file is damaged, a look at all of them says which.
-pub(crate) fn look_for_damage(path: &Path, reason: String) -> OpenError {
+pub(crate) fn look_for_damage(path: &Path, kind: std::io::ErrorKind, reason: String) -> OpenError {
     let damage = survey::survey(path).map(|mut survey| {
         survey.tables(path);
         survey.damage
     });
     match damage {
         Ok(damage) if !damage.is_empty() => OpenError::Damaged { path: path.to_owned(), damage },
-        _ => OpenError::Unusable { path: path.to_owned(), reason },
+        _ => OpenError::Unusable { path: path.to_owned(), kind, reason },
     }
 }
 
@@ -185,7 +214,7 @@ fn options(memtable: u64) -> KeyspaceCreateOptions {
 
 /// Takes the lock of a store.
 pub(crate) fn lock(path: &Path) -> Result<StoreLock, OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let unusable = unusable(path);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -283,6 +312,14 @@ fn damaged(error: &fjall::Error) -> bool {
         }
         fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => false,
         _ => true,
+    }
+}
+
+/// The kind of the system's error below this one.
+fn kind(error: &fjall::Error) -> std::io::ErrorKind {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.kind(),
+        _ => std::io::ErrorKind::Other,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::damage::Damage;
 use esclusa_flow::fault::Fault;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// A store that did not open.
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 pub enum OpenError {
     /// Another process has it open.
     #[error(
-        "the store at {} is in use by {}: stop that router first, or give this one another directory in [engine] path",
+        "the store at {} is in use by {}",
         .path.display(), .holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
     Locked {
@@ -51,6 +52,8 @@ pub enum OpenError {
     Unusable {
         /// The directory.
         path: PathBuf,
+        /// The kind of the system's error; `Other` if it is none of the system.
+        kind: ErrorKind,
         /// Why.
         reason: String,
     },
@@ -87,6 +90,18 @@ pub enum SchemaError {
         table: String,
         /// The index.
         index: String,
+        /// Why.
+        reason: String,
+    },
+    /// The directory of an object store cannot be created.
+    #[error("object store {name:?}: the directory {} cannot be created: {reason}", .path.display())]
+    Objects {
+        /// The object store.
+        name: String,
+        /// The directory.
+        path: PathBuf,
+        /// The kind of the system's error.
+        kind: ErrorKind,
         /// Why.
         reason: String,
     },

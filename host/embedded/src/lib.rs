@@ -44,7 +44,7 @@ mod writer;
 pub use backup::{BackupReport, backup, copy_staged, restore};
 pub use check::{CheckReport, StoreCounts, check};
 pub use damage::{DAMAGED, Damage};
-pub use disk::MEMORY;
+pub use disk::{LockedDirectory, MEMORY};
 pub use error::{OpenError, SchemaError};
 pub use json::{dynamo_json, plain_json};
 pub use key::{PARTITION_LIMIT, SORT_LIMIT};

@@ -56,7 +56,7 @@ pub struct LostTable {
 /// # Errors
 /// [`OpenError`]: a process has the store open, there is something at `to`, the disk does not answer.
 pub fn salvage(from: &Path, to: &Path) -> Result<SalvageReport, OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: from.to_owned(), reason: e.to_string() };
+    let unusable = disk::unusable(from);
     disk::exists(from)?;
     let _lock = disk::lock(from)?;
     let (_, survey) = look(from).map_err(unusable)?;

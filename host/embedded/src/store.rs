@@ -4,7 +4,7 @@ use crate::catalog::{self, SharedCatalog};
 use crate::damage::DAMAGED;
 use crate::dead_letters::DeadCounts;
 use crate::disk::mark::{Mark, MarkFile};
-use crate::disk::{self, Disk, StoreLock};
+use crate::disk::{self, Disk, LockedDirectory, StoreLock};
 use crate::error::{OpenError, SchemaError};
 use crate::expiry::{self, Expirer, Expiry};
 use crate::objects;
@@ -78,19 +78,33 @@ impl Store {
     /// # Errors
     /// Likewise.
     pub fn open_with(path: impl AsRef<Path>, schema: StoreSchema, options: StoreOptions) -> Result<Store, OpenError> {
-        let path = path.as_ref();
-        Store::start(path, schema, options).map_err(|error| match error {
+        Store::open_locked(LockedDirectory::take(path)?, schema, options)
+    }
+
+    /// Like [`Self::open_with`], in a directory that is locked already.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn open_locked(
+        directory: LockedDirectory,
+        schema: StoreSchema,
+        options: StoreOptions,
+    ) -> Result<Store, OpenError> {
+        let path = &*directory.path().to_owned();
+        Store::start(directory, schema, options).map_err(|error| match error {
             // The database is closed again: a look at all files says which one is damaged.
             OpenError::Schema(SchemaError::Fault(Fault::Refused { code: DAMAGED, reason })) => {
-                disk::look_for_damage(path, reason)
+                disk::look_for_damage(path, std::io::ErrorKind::Other, reason)
             }
             error => error,
         })
     }
 
-    fn start(path: &Path, schema: StoreSchema, options: StoreOptions) -> Result<Store, OpenError> {
-        let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
-        let (disk, synced, lock) = disk::open(path)?;
+    fn start(directory: LockedDirectory, schema: StoreSchema, options: StoreOptions) -> Result<Store, OpenError> {
+        let path = &*directory.path().to_owned();
+        let unusable =
+            |reason: String| OpenError::Unusable { path: path.to_owned(), kind: std::io::ErrorKind::Other, reason };
+        let (disk, synced, lock) = disk::open(directory)?;
         let (sequences, batch) = stored_sequences(&disk).map_err(SchemaError::from)?;
         if batch < synced.batch {
             let damage = vec![disk::incomplete(batch, synced.batch)];
@@ -98,7 +112,7 @@ impl Store {
         }
         // After a crash the mark may be older; what has been read is durable, because the database syncs its journal when it opens it.
         let mark = Mark { batch, seqno: disk.database.visible_seqno(), closed: false };
-        let mark = MarkFile::open(path, mark).map_err(|e| unusable(e.to_string()))?;
+        let mark = MarkFile::open(path, mark).map_err(disk::unusable(path))?;
         let memory = WriterMemory { sequences, batch, ..WriterMemory::default() };
         let dead = DeadCounts::load(&disk).map_err(SchemaError::from)?;
         let (version, versions) = watch::channel(memory.sequences.version);
@@ -133,10 +147,8 @@ impl Store {
     pub fn apply_schema(&self, schema: StoreSchema) -> Result<(), SchemaError> {
         for (name, path) in &schema.objects {
             std::fs::create_dir_all(path).map_err(|e| {
-                SchemaError::Invalid(format!(
-                    "object store {name:?}: the directory {} cannot be created: {e}",
-                    path.display()
-                ))
+                let (name, path) = (name.clone(), path.clone());
+                SchemaError::Objects { name, path, kind: e.kind(), reason: e.to_string() }
             })?;
         }
         let shared = Arc::clone(&self.inner.shared);

@@ -15,7 +15,7 @@ use std::path::Path;
 /// # Errors
 /// [`OpenError`]: a process has it open, it is damaged, or a later program wrote it. It is as it was then.
 pub fn upgrade(path: &Path) -> Result<Option<CheckReport>, OpenError> {
-    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let unusable = disk::unusable(path);
     disk::exists(path)?;
     let _lock = disk::lock(path)?;
     match format::check(path, true) {

@@ -1,12 +1,13 @@
 // Shows the status of the router, again every second. Text of plugins and events is only ever set as text.
 "use strict";
 
-const EVERY = 1000, LETTERS = 50, PREVIEW = 600, SAMPLES = 6;
+const EVERY = 1000, LETTERS = 50, PREVIEW = 600, WINDOW = 15000, PATIENCE = 10000;
 const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const rows = new Map();      // route -> its cells
 const samples = new Map();   // route -> [{ at, settled }]
-let reloadKey = null;
+let reloadKey = null, staleKey = null;
+let answered = Date.now();   // when the router last answered
 let shown = {};              // the dead letters that are shown: { key, page, count }
 let starts = [0];            // the dead letter after which each page begins, up to this one
 
@@ -54,7 +55,7 @@ function note(text, bad) {
   setClass(node, bad ? "bad" : "");
 }
 async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const options = body === undefined ? { signal: AbortSignal.timeout(PATIENCE) } : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options);
   const answer = JSON.parse(await response.text(), visible);
   if (!response.ok) throw new Error(answer.error || response.statusText);
@@ -77,7 +78,8 @@ function settled(route) {
 function rate(route, now) {
   const list = samples.get(route.name) || [];
   list.push({ at: now, settled: settled(route) });
-  while (list.length > SAMPLES) list.shift();
+  // As long a window as the numbers stay still for the eye, whatever the pace of the answers.
+  while (list.length > 2 && list[1].at <= now - WINDOW) list.shift();
   samples.set(route.name, list);
   const first = list[0], last = list[list.length - 1];
   const seconds = (last.at - first.at) / 1000;
@@ -139,6 +141,13 @@ function fillPartitions(cells, route) {
   });
 }
 
+// What waits in the source: "; 1,204 wait, the oldest for 3 min". Empty if the source does not say, or a running route has nothing to do.
+function waits(route) {
+  const b = route.backlog;
+  if (!b || !(b.waiting || route.reason)) return "";
+  return `; ${number.format(b.waiting)} wait${b.oldest_millis ? `, the oldest for ${age(b.oldest_millis)}` : ""}`;
+}
+
 function fillRow(route, now) {
   const cells = rows.get(route.name) || makeRow(route.name);
   const reading = route.reading, counts = reading.counts, plugin = route.plugin;
@@ -164,9 +173,10 @@ function fillRow(route, now) {
   fillPartitions(cells, route);
   const wait = reading.waiting;
   const open = route.breaker;
-  set(cells.waiting, open ? `breaker open since ${clock(open.since)}, ${open.failed_probes} probes failed, next ${clock(open.next_probe)}` : wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "");
+  const next = open ? `breaker open since ${clock(open.since)}, ${open.failed_probes} probes failed, next ${clock(open.next_probe)}` : wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "";
+  set(cells.waiting, next || (route.reason ? "" : waits(route).slice(2)));
   const error = reading.last_error;
-  const text = route.reason ? `halted: ${route.reason}` : error ? `last error ${clock(error.at)} · ${error.code}: ${error.message}` : "";
+  const text = route.reason ? `halted: ${route.reason}${waits(route)}` : error ? `last error ${clock(error.at)} · ${error.code}: ${error.message}` : "";
   set(cells.error, text);
   return perSecond;
 }
@@ -280,6 +290,32 @@ function fillReloads(reloads) {
   }));
 }
 
+const STALE = { refused: "refused", loading: "being loaded", missing: "missing" };
+function fillStale(list) {
+  const key = JSON.stringify(list);
+  if (key === staleKey) return;
+  staleKey = key;
+  show(byId("stale"), list.length > 0);
+  byId("stale-rows").replaceChildren(...list.map((file) => {
+    const item = el("li"), problems = file.diagnostics || [];
+    const line = (d) => `${d.file}:${d.line}:${d.column}: ${d.message} [${d.code}]${d.help ? `\nhelp: ${d.help}` : ""}`;
+    item.append(el("span", "chip wrong", STALE[file.state] || file.state), " ", el("code", "", file.file), " since ", timeOf(file.since));
+    item.append(el("p", "", problems.length ? problems.map(line).join("\n") : file.message));
+    return item;
+  }));
+}
+// Nobody answers: what the page shows is what was, and says so.
+function fillGone() {
+  set(byId("link"), `no answer since ${clock(answered)}`);
+  setClass(byId("link"), "chip lost");
+  document.body.classList.add("gone");
+  for (const { state, sum } of rows.values()) {
+    if (!state.textContent.startsWith("was ")) set(state, `was ${state.textContent}`);
+    setClass(state, "chip");
+    setClass(sum, "chip");
+  }
+}
+
 function payload(data) {
   if (data.text !== undefined) return data.text;
   return data.bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
@@ -289,7 +325,8 @@ function letterRow(letter) {
   const what = letter.output ? `message to ${letter.output}` : `event ${letter.event}`;
   details.append(el("summary", "", `${letter.code}: ${letter.reason}`));
   const text = payload(letter.data), more = letter.size > PREVIEW ? `\n… ${number.format(letter.size)} bytes` : "";
-  details.append(el("pre", "", `${what}, key ${JSON.stringify(letter.key)}, tried ${letter.attempts} time(s)\n\n${text}${more}`));
+  const again = letter.last_redrive ? `\nredriven ${clock(letter.last_redrive.at)}, in vain: ${letter.last_redrive.reason}` : "";
+  details.append(el("pre", "", `${what}, key ${JSON.stringify(letter.key)}, tried ${letter.attempts} time(s)${again}\n\n${text}${more}`));
   const story = [...(letter.backtrace ? [letter.backtrace] : []), ...letter.logs].join("\n");
   if (story) details.append(el("pre", "", story));
   const drop = () => confirm(`Drop dead letter ${id} for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;
@@ -340,18 +377,22 @@ async function tick() {
   if (asking) return;
   asking = true;
   try {
-    const status = await ask("api/v1/status");
+    const status = await ask("api/v1/status").catch(fillGone);
+    if (!status) return;
+    answered = Date.now();
+    document.body.classList.remove("gone");
     set(byId("who"), `version ${status.version}, process ${status.pid}`);
     set(byId("link"), "live");
     setClass(byId("link"), "chip live");
     fillRoutes(status);
     fillChoice(status);
+    fillStale(status.stale);
     fillListeners(status.listeners);
     fillReloads(status.reloads);
     await fillLetters(status);
   } catch (error) {
-    set(byId("link"), "no answer");
-    setClass(byId("link"), "chip lost");
+    // A router that has gone since is told by the next look.
+    if (!(error instanceof TypeError)) note(String(error.message || error), true);
   } finally {
     asking = false;
   }

@@ -38,6 +38,7 @@ use tokio::task::JoinHandle;
 const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
+const ICON: &str = include_str!("../assets/favicon.svg");
 
 /// When the router stops, requests that are being answered get this long to finish.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -57,8 +58,6 @@ pub(crate) struct AdminServer {
 
 /// A listener that serves a router. Dropping it stops it.
 pub(crate) struct RunningListener {
-    /// The address that it listens on; if the configuration asked for port 0, with the port that the system chose.
-    pub address: SocketAddr,
     admin: Arc<AdminServer>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -98,6 +97,14 @@ impl StartingListener {
         threads.spawn(connections::serve(answers, router, Serving::of_admin(), stopped));
         Ok(StartingListener { address, listener, threads, _stop: stop })
     }
+
+    /// The address that it listens on, with the port that the system chose.
+    ///
+    /// # Errors
+    /// The listener is broken.
+    pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 }
 
 /// Lets a running router answer from now on; `config` is the file of its configuration. Call it on the router's own
@@ -112,7 +119,6 @@ pub(crate) fn serve(
 ) -> std::io::Result<RunningListener> {
     // The listener that answered "starting" ends here, with its connections: clients reconnect and reach the router.
     let StartingListener { address: listen, listener, threads, _stop } = starting;
-    let address = listener.local_addr()?;
     let admin = Arc::new(AdminServer {
         runtime,
         config,
@@ -129,7 +135,7 @@ pub(crate) fn serve(
     };
     let (stop, stopped) = oneshot::channel();
     let task = threads.spawn(connections::serve(listener, router(admin.clone()), Serving::of_admin(), stopped));
-    Ok(RunningListener { address, admin, stop, task })
+    Ok(RunningListener { admin, stop, task })
 }
 
 impl RunningListener {
@@ -180,10 +186,11 @@ fn router(admin: Arc<AdminServer>) -> Router {
     all.layer(from_fn(guard::origin)).layer(from_fn(guard::headers)).with_state(admin)
 }
 
-/// The page at `/`, its style and its script: three files that are part of the program.
+/// The page at `/`, its style, script and icon: files that are part of the program.
 fn page() -> Router<Arc<AdminServer>> {
     Router::new()
         .route("/", get(|| async { ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) }))
+        .route("/favicon.ico", get(|| async { ([(CONTENT_TYPE, "image/svg+xml")], ICON) }))
         .route("/page.css", get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
         .route("/page.js", get(|| async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT) }))
 }

@@ -4,6 +4,7 @@
 //! itself if none runs.
 
 mod audit;
+mod cannot_start;
 mod connect;
 mod control;
 mod dlq;
@@ -12,6 +13,7 @@ mod plugin;
 mod print;
 mod reference;
 mod replay;
+mod router_file;
 mod routes;
 mod run;
 mod send;
@@ -22,9 +24,11 @@ mod validate;
 use crate::configuration;
 use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
+use cannot_start::CannotStart;
 use clap::{Args, Parser, Subcommand};
-use esclusa_config::{LoadedConfig, Problems};
+use esclusa_config::{Diagnostic, LoadedConfig, Problems};
 use rustix::fs::Mode;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,7 +36,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "esclusa", version, disable_help_subcommand = true)]
 #[command(
-    after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa table scan orders --json | head\n\nExit codes: 0 ok, 1 failed, 2 usage, 3 drain incomplete, 78 configuration"
+    after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa table scan orders --json | head\n\nExit codes: 0 ok, 1 failed, 2 usage, 3 drain incomplete, 69 unavailable, 73 cannot create, 77 no permission, 78 configuration"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -129,6 +133,12 @@ pub enum Exit {
     Usage,
     /// The router stopped before all events in flight were finished. They are not lost, but delivered again.
     Incomplete,
+    /// Something that the program needs is taken or not there: a port, the store, the router. `EX_UNAVAILABLE` of sysexits.h.
+    Unavailable,
+    /// A directory or a file cannot be created: `EX_CANTCREAT` of sysexits.h.
+    CannotCreate,
+    /// The system does not permit it: `EX_NOPERM` of sysexits.h.
+    NoPermission,
     /// routes.toml or a plugin in it cannot be used: `EX_CONFIG` of sysexits.h.
     Configuration,
 }
@@ -142,6 +152,9 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Incomplete => 3,
+            Exit::Unavailable => 69,
+            Exit::CannotCreate => 73,
+            Exit::NoPermission => 77,
             Exit::Configuration => 78,
         }
     }
@@ -173,11 +186,12 @@ impl Cli {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                print_error(&anyhow::Error::new(error).context("cannot start the threads of the program"));
-                return Exit::Failed;
+                let error = anyhow::Error::new(error).context("cannot start the threads of the program");
+                return report(&error, self.global.json);
             }
         };
         let exit = runtime.block_on(self.run_async());
+        telemetry::finish();
         // Does not wait for work that still runs, such as a compiler: nobody needs its result any more.
         runtime.shutdown_background();
         exit
@@ -185,9 +199,10 @@ impl Cli {
 
     async fn run_async(self) -> Exit {
         let level = match (&self.global.log_level, &self.command) {
-            (Some(level), _) => level,
-            (None, Command::Run(_)) => "info",
-            (None, _) => "warn",
+            // A variable that is set to nothing counts as not set.
+            (Some(level), _) if !level.is_empty() => level,
+            (_, Command::Run(_)) => "info",
+            _ => "warn",
         };
         let result = match telemetry::start(self.global.log_format, level) {
             Ok(()) => self.command.run(&self.global).await,
@@ -243,27 +258,54 @@ impl GlobalArgs {
     }
 }
 
-/// Writes an error to standard error; gives its exit code.
+/// Writes an error to standard error, and with `--json` as an object to standard output; gives its exit code.
 fn report(error: &anyhow::Error, json: bool) -> Exit {
     if error.is::<print::ReaderGone>() {
         return Exit::Ok;
     }
-    if let Some(InvalidConfiguration(problems)) = error.downcast_ref::<InvalidConfiguration>() {
-        if json {
-            print::problems(&problems.to_json());
-        } else {
-            print::error(problems.render(telemetry::colour()).trim_end());
-        }
-        return Exit::Configuration;
+    let Failure { text, problems, exit } = Failure::of(error);
+    if json {
+        // If standard output cannot be written, standard error has the same.
+        let _ = print::json(&print::failed_answer(problems));
     }
-    print_error(error);
-    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
+    print::error(text.trim_end());
+    exit
 }
 
-/// Writes an error with its causes.
-fn print_error(error: &anyhow::Error) {
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    print::error(&format!("error: {}", causes.join(": ")));
+/// An error as it is shown.
+struct Failure {
+    text: String,
+    /// Its parts as JSON, warnings included.
+    problems: Vec<Value>,
+    exit: Exit,
+}
+
+impl Failure {
+    fn of(error: &anyhow::Error) -> Self {
+        let colour = telemetry::colour();
+        if let Some(InvalidConfiguration(problems)) = error.downcast_ref::<InvalidConfiguration>() {
+            let (text, exit) = (problems.render(colour), Exit::Configuration);
+            return Failure { text, problems: problems.0.iter().map(Diagnostic::to_json).collect(), exit };
+        }
+        if let Some(CannotStart { problem, exit }) = error.downcast_ref::<CannotStart>() {
+            return Failure { text: problem.render(colour), problems: vec![problem.to_json()], exit: *exit };
+        }
+        if let Some(refused) = error.downcast_ref::<connect::Refused>()
+            && !refused.diagnostics.is_empty()
+        {
+            let (text, exit) = (refused.message.clone(), Exit::Configuration);
+            return Failure { text, problems: refused.diagnostics.clone(), exit };
+        }
+        let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let exit = if error.is::<UsageError>() {
+            Exit::Usage
+        } else if error.is::<connect::NotYet>() {
+            Exit::Unavailable
+        } else {
+            Exit::Failed
+        };
+        Failure { text: format!("error: {message}"), problems: vec![print::problem(&message)], exit }
+    }
 }
 
 #[cfg(test)]

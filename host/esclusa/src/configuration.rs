@@ -1,19 +1,14 @@
 //! routes.toml in the program: reads it with the environment, reports plugins that cannot be used at their lines, and
 //! reloads it while the router runs.
 
-use crate::listener::tls;
-use crate::plugins::PluginRefusal;
+use crate::refusal::Refusal;
 use crate::runtime::Runtime;
-use esclusa_config::granted_names::Ungranted;
-use esclusa_config::plan::{Output, Plan, Source};
-use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
-use esclusa_sandbox::LoadError;
-use esclusa_sandbox::child::ChildError;
+use esclusa_config::plan::{Output, Source};
+use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Problems};
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Reads a configuration; `${VAR}` is replaced from the environment of the process.
 ///
@@ -84,7 +79,7 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
 }
 
 /// The files to watch: the configuration, those that it names with `${file:PATH}`, every plugin, and the certificates of
-/// listeners, each once.
+/// listeners and of connections to Kafka.
 #[must_use]
 pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
@@ -98,131 +93,44 @@ pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     files
 }
 
+/// The files to watch for the configuration on disk, in force or not: those that it names may be what it lacks.
+pub(crate) fn files_on_disk(path: &Path) -> Vec<PathBuf> {
+    match read(path) {
+        Ok(loaded) => files(path, &loaded),
+        Err(_) => esclusa_config::files_named(path, &|name| std::env::var(name).ok()).into_iter().collect(),
+    }
+}
+
 /// The files of certificates and keys.
-pub(crate) fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
-    let files = loaded.plan.listeners.values().filter_map(|listener| listener.tls.as_ref());
-    files.flat_map(|files| [files.certificate.clone(), files.key.clone()])
-}
-
-/// Diagnostics at the lines of routes.toml for plugins that cannot serve their routes.
-#[must_use]
-pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, PluginRefusal)]) -> Problems {
-    let mut found: Vec<Diagnostic> =
-        refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
-    found.sort_by_key(|diagnostic| diagnostic.span.start);
-    Problems(found)
-}
-
-/// The certificates of listeners that cannot be used, as diagnostics.
-#[must_use]
-pub(crate) fn bad_certificates(plan: &Plan, locator: &Locator) -> Vec<Diagnostic> {
-    let files = plan.listeners.iter().filter_map(|(name, listener)| Some((name, listener.tls.as_ref()?)));
-    let unusable = files.filter_map(|(name, files)| {
-        let why = tls::settings(name, files).err()?.why;
-        let help = "both files are PEM: the certificate with those that signed it, and its key";
-        Some(locator.diagnostic(ConfigPlace::Certificate(name), Code::LISTENER_BAD_TLS, &why, Some(help)))
+fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
+    let plan = &loaded.plan;
+    let listeners = plan.listeners.values().filter_map(|listener| listener.tls.as_ref());
+    let sources = plan.sources.values().filter_map(|source| match source {
+        Source::Kafka { connection, .. } => Some(&connection.security),
+        _ => None,
     });
-    unusable.collect()
-}
-
-fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal) -> Vec<Diagnostic> {
-    let at = |place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>| {
-        locator.diagnostic(place, code, message, help)
-    };
-    let plugin = ConfigPlace::RouteKey(route, "plugin");
-    let path =
-        plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
-    match refused {
-        PluginRefusal::Load(why) if !Path::new(&path).is_file() => {
-            let help = "build the plugin first, or correct the path: it is relative to the directory of this file";
-            vec![at(plugin, Code::PLUGIN_MISSING, &why.to_string(), Some(help))]
-        }
-        PluginRefusal::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
-        PluginRefusal::Check(why) => {
-            let code = match why {
-                ChildError::Time(_) => Code::PLUGIN_SCHEMA_TIME,
-                ChildError::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
-                _ => Code::PLUGIN_SCHEMA_CRASHED,
-            };
-            vec![at(plugin, code, &format!("{path}: {refused}"), None)]
-        }
-        PluginRefusal::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
-        PluginRefusal::Pin { found, .. } => {
-            let help = format!("if the new file is meant, write sha256 = \"{found}\"");
-            vec![at(
-                ConfigPlace::RouteKey(route, "sha256"),
-                Code::PLUGIN_DIGEST_MISMATCH,
-                &refused.to_string(),
-                Some(&help),
-            )]
-        }
-        PluginRefusal::Config(problems) => {
-            let help = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
-            let one = |(pointer, why): &(String, String)| {
-                let message = if pointer.is_empty() { why.clone() } else { format!("{pointer}: {why}") };
-                at(ConfigPlace::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
-            };
-            problems.iter().map(one).collect()
-        }
-        PluginRefusal::Grants(missing) => {
-            let one = |Ungranted { pointer, name, grant }: &Ungranted| {
-                let message = format!("the route does not grant \"{name}\" to its plugin");
-                let help = format!("add it to the route: {grant} = [\"{name}\"]");
-                at(ConfigPlace::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
-            };
-            missing.iter().map(one).collect()
-        }
-        PluginRefusal::Order(_) => {
-            let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
-            vec![at(ConfigPlace::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
-        }
-        PluginRefusal::Init(why) => vec![at(ConfigPlace::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
-    }
-}
-
-/// The code for a file that exists and cannot be loaded.
-fn unloadable(why: &LoadError) -> Code {
-    match why {
-        LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
-        LoadError::OtherContract { .. } => Code::PLUGIN_CONTRACT,
-        LoadError::CompileTime(_) => Code::PLUGIN_COMPILE_TIME,
-        LoadError::CompileMemory(_) => Code::PLUGIN_COMPILE_MEMORY,
-        LoadError::CompileLost(_) => Code::PLUGIN_COMPILE_CRASHED,
-        _ => Code::PLUGIN_INVALID,
-    }
-}
-
-/// A reload that did not happen, or only in part.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct NotReloaded {
-    /// The reasons, for people.
-    pub message: String,
-    /// The reasons with their lines; `None` if they have none.
-    pub diagnostics: Option<serde_json::Value>,
+    let outputs = plan.outputs.values().filter_map(|output| match output {
+        Output::Kafka { connection, .. } => Some(&connection.security),
+        _ => None,
+    });
+    let kafka = sources.chain(outputs).flat_map(|security| security.files().map(PathBuf::from));
+    listeners.flat_map(|files| [files.certificate.clone(), files.key.clone()]).chain(kafka)
 }
 
 /// Reloads the configuration and every plugin whose file has changed. Returns once they are in force, with a summary
 /// of the changes.
 ///
 /// # Errors
-/// [`NotReloaded`]; whatever could not be reloaded goes on as before.
-pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
+/// A [`Refusal`]; whatever could not be reloaded goes on as before.
+pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Refusal> {
     let loaded = match read(path) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            let text = problems.render(false);
-            runtime.refuse_config(&brief(&problems));
-            return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
-        }
+        Err(problems) => return Err(runtime.refuse_config(problems.into())),
     };
     let warnings = loaded.warnings.clone();
     // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
     // unchanged routes.
-    let mut summary = match runtime.reload_config(loaded).await {
-        Ok(message) => message,
-        Err(message) => return Err(NotReloaded { message, diagnostics: None }),
-    };
+    let mut summary = runtime.reload_config(loaded).await?;
     if !warnings.is_empty() {
         note(&warnings);
         summary = format!("{summary}; {} warning(s), see `esclusa validate`", warnings.len());
@@ -232,10 +140,10 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Not
     for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
         match result {
             Ok(message) => summary = format!("{summary}; {message}"),
-            Err(message) => refused.push(message),
+            Err(refusal) => refused.push(refusal),
         }
     }
-    if refused.is_empty() { Ok(summary) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
+    if refused.is_empty() { Ok(summary) } else { Err(Refusal::of_all(refused)) }
 }
 
 /// Logs the warnings of a configuration that is in force.
@@ -251,14 +159,6 @@ fn note(warnings: &[Diagnostic]) {
 pub(crate) fn list_names<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// Problems in one line, for logs and lists that show no source text.
-fn brief(problems: &Problems) -> String {
-    let errors = problems.0.iter().filter(|d| d.severity == Severity::Error);
-    let lines: Vec<String> =
-        errors.map(|d| format!("{}:{}:{}: {} [{}]", d.file, d.line, d.column, d.message, d.code)).collect();
-    lines.join("; ")
 }
 
 /// Plugin files whose content differs from the plugin that some route runs.

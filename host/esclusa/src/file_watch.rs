@@ -9,7 +9,9 @@
 //! time of its last change of status tells nevertheless, once it is older than the clock of the file system is coarse. Small
 //! files are read at every look without an event, so that nothing about them depends on metadata.
 
+use crate::runtime::stale::MissingFiles;
 use esclusa_config::named_file;
+use esclusa_pipeline::meter::epoch_millis;
 use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};
@@ -35,6 +37,7 @@ pub(crate) struct FileWatch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
     seen: BTreeMap<PathBuf, FileLook>,
+    missing: MissingFiles,
     /// Files that have changed and that [`changed`](FileWatch::changed) has not returned yet: it may be cancelled in
     /// between.
     found: Vec<PathBuf>,
@@ -98,14 +101,22 @@ impl FileWatch {
             watcher: watcher.ok(),
             directories: BTreeSet::new(),
             seen: BTreeMap::new(),
+            missing: MissingFiles::default(),
             found: Vec::new(),
         }
+    }
+
+    /// The files that are missing now, as this watch finds them.
+    #[must_use]
+    pub(crate) fn missing(&self) -> MissingFiles {
+        self.missing.clone()
     }
 
     /// Watches exactly these files from now on. Files that are new here are compared with their content of now.
     pub(crate) fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let files: BTreeSet<PathBuf> = files.into_iter().collect();
         self.seen.retain(|path, _| files.contains(path));
+        self.missing.lock().retain(|path, _| files.contains(path));
         for path in files {
             self.seen.entry(path.clone()).or_insert_with(|| FileLook::at(&path));
         }
@@ -134,7 +145,7 @@ impl FileWatch {
     }
 
     /// Waits until the content of some files has changed; gives their paths. A missing file does not count as changed:
-    /// its next content does. Cancel-safe.
+    /// its next content does, even if it is the old one. Cancel-safe.
     pub(crate) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
@@ -158,10 +169,12 @@ impl FileWatch {
                 if stamp.is_none() && look.stamp.is_some() {
                     tracing::warn!(file = %path.display(), "a file in use was deleted; the router goes on without it, but its next start needs the file");
                 }
+                let back = note_missing(&self.missing, &path, digest.is_none());
                 // Noted even if the content is the same, so that a touched file is read once and not at every tick.
                 look.recent = stamp.as_ref().is_some_and(FileStamp::is_recent);
                 look.stamp = stamp;
-                if digest.is_some() && digest != look.digest {
+                // A configuration may have been refused while the file was missing.
+                if digest.is_some() && (digest != look.digest || back) {
                     look.digest = digest;
                     self.found.push(path);
                 }
@@ -178,6 +191,16 @@ impl Default for FileWatch {
     fn default() -> Self {
         FileWatch::new()
     }
+}
+
+/// Notes whether a file is missing; true if it was and is not any more.
+fn note_missing(files: &MissingFiles, path: &Path, missing: bool) -> bool {
+    let mut files = files.lock();
+    if missing {
+        files.entry(path.to_owned()).or_insert_with(epoch_millis);
+        return false;
+    }
+    files.remove(path).is_some()
 }
 
 /// Waits until a file stops changing.
@@ -305,6 +328,36 @@ mod tests {
         // As if the file had held other bytes under the same stamp.
         (look.digest, look.recent) = (Some([0; 32]), false);
         assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_missing_until_it_can_be_read_again_even_with_the_same_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("a.wasm"), dir.path().join("b.wasm"));
+        std::fs::write(&file, "one").unwrap();
+        std::fs::write(&other, "one").unwrap();
+        let mut watch = FileWatch::new();
+        watch.set([file.clone(), other.clone()]);
+        let missing = watch.missing();
+        std::fs::remove_file(&file).unwrap();
+        // A directory is no file that can be used.
+        std::fs::remove_file(&other).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let seen = |wanted: usize| {
+            let missing = missing.clone();
+            async move {
+                while missing.lock().len() != wanted {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        tokio::select! {
+            changed = watch.changed() => panic!("{changed:?} has no new content"),
+            () = within(seen(2)) => {}
+        }
+        std::fs::write(&file, "one").unwrap();
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file), "it is back");
+        assert_eq!(missing.lock().keys().collect::<Vec<_>>(), [&other]);
     }
 
     #[tokio::test]

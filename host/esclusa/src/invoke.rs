@@ -10,6 +10,7 @@ use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::delivery::Moment;
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::granted_reads::GrantedReads;
+use esclusa_flow::index::CallIndex;
 use esclusa_flow::verdict::{Reason, Verdict};
 use esclusa_pipeline::batch_filter::{self, FilterVerdicts};
 use esclusa_pipeline::meter::{epoch_millis, timestamp_now};
@@ -89,10 +90,28 @@ impl InvokeEvent {
 pub(crate) async fn dry_run(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
     let columns = columns(events, "invoke")?;
     let filtered = filtered(sifted(route, &columns).await)?;
-    // Filtered events are passed to the plugin as well: an invocation is for trying a plugin, and the answer lists
-    // them.
-    let result = call(route, &origin(route), &columns).await;
+    // As in the route: the plugin does not get what the filter does not match.
+    let called: Vec<usize> = (0..columns.len()).filter(|at| filtered.binary_search(at).is_err()).collect();
+    let result = if called.is_empty() {
+        Ok(CallOutput::default())
+    } else {
+        let batch = Arc::new(columns.select(called.iter().copied()));
+        call(route, &origin(route), &batch).await.map(|output| renumbered(output, &called))
+    };
     Ok(Invocation::new(route, columns.len(), filtered, result))
+}
+
+/// The output of a call with some of the events, with their numbers among all of them.
+fn renumbered(mut output: CallOutput, called: &[usize]) -> CallOutput {
+    let number = |at: &mut CallIndex| {
+        if let Some(event) = called.get(at.at()).and_then(|event| u32::try_from(*event).ok()) {
+            *at = CallIndex(event);
+        }
+    };
+    output.effects.iter_mut().filter_map(|effect| effect.cause.as_mut()).for_each(number);
+    output.outcomes.iter_mut().for_each(|outcome| number(&mut outcome.event));
+    output.replies.iter_mut().for_each(|reply| number(&mut reply.event));
+    output
 }
 
 /// The events as a batch; their ids are `name` and a number.

@@ -13,6 +13,7 @@ mod listener;
 mod memory;
 mod plugins;
 mod redrive;
+mod refusal;
 mod replay;
 mod route_loader;
 mod runtime;

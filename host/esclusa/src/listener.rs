@@ -20,7 +20,7 @@ use crate::http::bodies::BodyBudget;
 use crate::http::connections::{self, ConnectionLimits, ConnectionMeter, PATIENCE, Serving};
 use crate::http::work_limits::WorkLimits;
 use crate::runtime::Runtime;
-use crate::runtime::listening::{ListenerStatus, Listening, PreparedListeners};
+use crate::runtime::listening::{ListenerStatus, Listening, NotListening, PreparedListeners};
 use crate::threads::Threads;
 use crate::wiring::kept_reply::RequestsInWork;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -67,13 +67,27 @@ struct ReadyListener {
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// Why a listener cannot listen.
-#[derive(Debug, thiserror::Error)]
-#[error("[listener.{name}] cannot listen on {address}: {why} (listener::not_bound)")]
-struct NotBound {
-    name: String,
-    address: SocketAddr,
-    why: std::io::Error,
+/// Checks the certificates of a plan, without listening.
+///
+/// # Errors
+/// [`NotListening::Tls`].
+pub(crate) fn check_certificates(plan: &Plan) -> Result<(), NotListening> {
+    let files = plan.listeners.iter().filter_map(|(name, listener)| Some((name, listener.tls.as_ref()?)));
+    files.into_iter().try_for_each(|(name, files)| tls::settings(name, files).map(drop))
+}
+
+/// Checks that the listeners of a plan can be started: before the routes begin to work, not after. Needs the threads of
+/// tokio.
+///
+/// # Errors
+/// [`NotListening`].
+pub(crate) fn check(plan: &Plan) -> Result<(), NotListening> {
+    check_certificates(plan)?;
+    plan.listeners.iter().try_for_each(|(name, listener)| {
+        let address = listener.listen;
+        let bound = connections::bind(address).map(drop);
+        bound.map_err(|why| NotListening::Address { name: name.clone(), address, why })
+    })
 }
 
 impl Listeners {
@@ -81,9 +95,8 @@ impl Listeners {
     /// runs there.
     ///
     /// # Errors
-    /// The reason why one of them cannot be started, for people.
-    pub(crate) fn start(runtime: &Arc<Runtime>) -> Result<Arc<Self>, String> {
-        let threads = Threads::of_listeners().map_err(|why| format!("cannot start the threads of listeners: {why}"))?;
+    /// [`NotListening`] for the first that cannot be started.
+    pub(crate) fn start(runtime: &Arc<Runtime>, threads: Threads) -> Result<Arc<Self>, NotListening> {
         let side = Arc::new(ListenerSide {
             runtime: runtime.clone(),
             work: WorkLimits::new(Handle::current()),
@@ -124,14 +137,13 @@ impl Listeners {
     }
 
     /// Everything of the listeners of a plan that may fail. A socket that is there already is shared.
-    fn ready(&self, plan: &Plan) -> Result<BTreeMap<String, ReadyListener>, String> {
+    fn ready(&self, plan: &Plan) -> Result<BTreeMap<String, ReadyListener>, NotListening> {
         let running = self.running.lock();
         let ready = plan.listeners.iter().map(|(name, listener)| {
             let tls = listener.tls.as_ref().map(|files| tls::settings(name, files)).transpose();
-            let tls = tls.map_err(|why| why.to_string())?;
-            let socket = self
-                .socket(name, listener, &running)
-                .map_err(|why| NotBound { name: name.clone(), address: listener.listen, why }.to_string())?;
+            let (tls, address) = (tls?, listener.listen);
+            let socket = self.socket(name, listener, &running);
+            let socket = socket.map_err(|why| NotListening::Address { name: name.clone(), address, why })?;
             Ok((name.clone(), ReadyListener { socket, tls }))
         });
         ready.collect()
@@ -220,7 +232,7 @@ impl Listeners {
 }
 
 impl Listening for Listeners {
-    fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, String> {
+    fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, NotListening> {
         let (ready, listeners) = (self.ready(plan)?, self);
         Ok(Box::new(move |plan| listeners.apply(ready, plan)))
     }
@@ -236,21 +248,5 @@ impl Listening for Listeners {
             answers: running.meter.answers(),
         });
         status.collect()
-    }
-
-    fn read_certificates(&self) {
-        let running = self.running.lock();
-        for (name, running) in running.iter() {
-            let Some(files) = &running.plan.tls else { continue };
-            match tls::settings(name, files) {
-                Ok(settings) => {
-                    running.tls.store(Some(settings));
-                    tracing::info!(listener = name, "the certificate was read again");
-                }
-                Err(error) => {
-                    tracing::error!(listener = name, %error, "the new certificate cannot be used; the old one stays");
-                }
-            }
-        }
     }
 }

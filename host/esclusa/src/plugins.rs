@@ -5,6 +5,7 @@
 pub(crate) mod config_check;
 mod schema_cost;
 
+use config_check::ConfigMisfit;
 use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
@@ -45,9 +46,9 @@ pub(crate) enum PluginRefusal {
         "the route's config cannot be checked with the plugin's schema: {0}; make the schema simpler, with fewer choices in each other (oneOf, anyOf, not, if) and fewer references and repetitions"
     )]
     Check(ChildError),
-    /// The route's configuration does not follow the plugin's schema: the JSON pointer and the reason of each mistake.
+    /// The route's configuration does not follow the plugin's schema: each mistake.
     #[error("the route's config does not fit the plugin: {}", .0.iter().map(misfit).collect::<Vec<_>>().join("; "))]
-    Config(Vec<(String, String)>),
+    Config(Vec<ConfigMisfit>),
     /// The route's configuration names tables, object stores or outputs that the route does not grant.
     #[error("the route does not grant {}", .0.iter().map(|u| format!("{:?} ({})", u.name, u.grant)).collect::<Vec<_>>().join(", "))]
     Grants(Vec<Ungranted>),
@@ -59,9 +60,9 @@ pub(crate) enum PluginRefusal {
     Init(String),
 }
 
-/// A mistake as text: pointer and reason. The pointer to the configuration as a whole is empty.
-fn misfit((at, why): &(String, String)) -> String {
-    if at.is_empty() { why.clone() } else { format!("{at}: {why}") }
+/// A mistake as text.
+fn misfit(ConfigMisfit { pointer, reason, .. }: &ConfigMisfit) -> String {
+    if pointer.is_empty() { reason.clone() } else { format!("{pointer}: {reason}") }
 }
 
 /// Loads the plugins of routes, each file once and all at the same time. Gives all plugins in the order of the routes,

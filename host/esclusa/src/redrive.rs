@@ -1,7 +1,7 @@
 //! Redrives dead letters: delivers one to its route again, commits, and only then removes it.
 //!
 //! The plugin is called with the event alone; a message that its output did not take is sent again. If that fails, the
-//! dead letter stays. After a crash between the commit and the removal it stays as well: redriving is at-least-once,
+//! dead letter stays, with one more try and the reason. After a crash between the commit and the removal it stays as well: redriving is at-least-once,
 //! with the same event and message ids.
 
 use crate::{dead_letters, invoke};
@@ -9,7 +9,7 @@ use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead_letter::DeadLetter;
+use esclusa_flow::dead_letter::{DeadLetter, FailedRedrive};
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
@@ -22,6 +22,9 @@ use esclusa_pipeline::outbox::{self, RecordedOutbox};
 use esclusa_pipeline::route::Route;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Most characters of the reason of a failed redrive that are kept.
+const REASON: usize = 1000;
 
 /// A redrive is one try, whose result goes to the caller. Only a conflict is tried again: another commit was first, so
 /// that a guard did not hold.
@@ -58,25 +61,39 @@ pub(crate) enum NotRedriven {
 }
 
 /// Delivers a dead letter to its route again, and removes it once that is durable. Its messages are in the outbox
-/// then; send them with [`finish`].
+/// then; send them with [`finish`]. If it fails, the dead letter keeps the try and the reason.
 ///
 /// # Errors
 /// [`NotRedriven`]; no effect was carried out then, unless the message says so.
 pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotRedriven> {
     let found = dead_letters::find(store, id).map_err(|fault| NotRedriven::Host(fault.to_string()))?;
     let dead_letter = found.ok_or(NotRedriven::Gone(id))?;
-    let pending = match dead_letter.output.clone() {
-        Some(output) => {
-            resend(route, &dead_letter, output).await?;
-            None
+    let tried = match dead_letter.output.clone() {
+        Some(output) => resend(route, &dead_letter, output).await.map(|()| None),
+        None => deliver(route, &dead_letter).await,
+    };
+    let pending = match tried {
+        Ok(pending) => pending,
+        Err(why) => {
+            note_try(store, id, dead_letter, &why).await;
+            return Err(why);
         }
-        None => deliver(route, &dead_letter).await?,
     };
     store
         .remove_dead(vec![id])
         .await
         .map_err(|fault| NotRedriven::Host(format!("delivered, but not removed: {fault}")))?;
     Ok(pending)
+}
+
+/// Keeps a failed redrive with its dead letter.
+async fn note_try(store: &Store, id: u64, mut dead_letter: DeadLetter, why: &NotRedriven) {
+    let reason = why.to_string().chars().take(REASON).collect();
+    dead_letter.attempts = dead_letter.attempts.saturating_add(1);
+    dead_letter.last_redrive = Some(FailedRedrive { at: timestamp_now(), reason });
+    if let Err(error) = store.replace_dead(id, &dead_letter).await {
+        tracing::warn!(route = dead_letter.route, id, %error, "a failed redrive could not be noted with its dead letter");
+    }
 }
 
 /// Sends the messages of a redrive. If this future is dropped before its end or the route stops, they are sent at the

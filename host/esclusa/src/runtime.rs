@@ -9,13 +9,14 @@ pub(crate) mod listening;
 mod newest_reload;
 pub(crate) mod output_status;
 mod reload;
+pub(crate) mod stale;
 pub(crate) mod status;
 
 use crate::plugins;
 use crate::route_loader::RouteUnavailable;
 use crate::wiring::aws::{self, Cloud, SqsQueues};
 use crate::wiring::http_source::HttpSource;
-use crate::wiring::{Resources, Wiring, sources, store_schema};
+use crate::wiring::{Resources, Wiring, sources};
 use arc_swap::ArcSwap;
 use backlog::HandledRate;
 use esclusa_config::LoadedConfig;
@@ -34,8 +35,8 @@ use futures_util::future::join_all;
 use listening::Listening;
 use newest_reload::NewestReloads;
 use parking_lot::{Mutex, MutexGuard};
+use stale::StaleFiles;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -50,25 +51,6 @@ const CUT_OFF: Duration = Duration::from_secs(2);
 pub(crate) struct RunOptions {
     /// Stop when nothing is left to do: sources that never end are not started.
     pub until_idle: bool,
-}
-
-/// Why the router does not start.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    /// The store cannot be opened.
-    #[error("{0}")]
-    Store(String),
-    /// A file that is to be read to its end does not exist.
-    #[error("source {source_name:?}: {} does not exist, and with --until-idle it is not waited for", path.display())]
-    Missing {
-        /// The source.
-        source_name: Arc<str>,
-        /// The file.
-        path: PathBuf,
-    },
-    /// Plugins cannot serve their routes: the route and the reason of each.
-    #[error("{} plugin(s) cannot be used", .0.len())]
-    Plugins(Vec<(Arc<str>, plugins::PluginRefusal)>),
 }
 
 /// A running route, and the task that serves it.
@@ -102,29 +84,23 @@ pub(crate) struct Runtime {
     running: Mutex<BTreeMap<Arc<str>, RunningRoute>>,
     loaded: ArcSwap<LoadedConfig>,
     reloads: Mutex<Vec<status::ReloadStatus>>,
+    stale: StaleFiles,
     /// The listeners that reloads change.
     listeners: OnceLock<Weak<dyn Listening>>,
 }
 
 impl Runtime {
-    /// Opens the store, loads all plugins, and starts all routes.
+    /// Loads all plugins, and starts all routes. `store` has the schema of the configuration.
     ///
     /// # Errors
-    /// [`StartError`]; nothing was started.
+    /// The plugins that cannot serve their routes: the route and the reason of each; nothing was started.
     pub(crate) async fn start(
         loaded: LoadedConfig,
+        store: Store,
         sandbox: Sandbox,
         options: RunOptions,
-    ) -> Result<Arc<Self>, StartError> {
-        let plan = &loaded.plan;
-        if options.until_idle {
-            files_exist(plan)?;
-        }
-        let (directory, schema) = (plan.engine.clone(), store_schema::of(plan));
-        let opened = tokio::task::spawn_blocking(move || Store::open(&directory, schema)).await;
-        let opened = opened.map_err(|error| StartError::Store(error.to_string()))?;
-        let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
-        let loaded_plugins = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
+    ) -> Result<Arc<Self>, Vec<(Arc<str>, plugins::PluginRefusal)>> {
+        let loaded_plugins = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await?;
         let engine = store.clone();
         let shared = Arc::new(LaneContext {
             activity: Arc::new(Activity::default()),
@@ -144,6 +120,7 @@ impl Runtime {
             running: Mutex::default(),
             loaded: ArcSwap::from_pointee(loaded),
             reloads: Mutex::default(),
+            stale: StaleFiles::default(),
             listeners: OnceLock::new(),
         });
         let loaded = runtime.loaded.load_full();
@@ -323,16 +300,4 @@ impl Runtime {
 async fn ends(mut ended: watch::Receiver<()>, time: Duration) -> bool {
     // Nothing is ever sent: the channel closes when the task drops the sender.
     tokio::time::timeout(time, ended.changed()).await.is_ok()
-}
-
-/// With `--until-idle` a missing file would keep the router waiting for ever: it is an error at the start.
-fn files_exist(plan: &Plan) -> Result<(), StartError> {
-    for route in plan.routes.iter().filter(|r| r.enabled) {
-        if let Some(plan::Source::File { path, follow: false }) = plan.sources.get(&route.source)
-            && !path.exists()
-        {
-            return Err(StartError::Missing { source_name: route.source.clone(), path: path.clone() });
-        }
-    }
-    Ok(())
 }

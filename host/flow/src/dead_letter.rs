@@ -47,6 +47,18 @@ pub struct DeadLetter {
     /// Set if not the event but one of its messages was given up: the output that did not take the message. A redrive then
     /// sends the message again instead of calling the plugin.
     pub output: Option<String>,
+    /// The last redrive that failed; `None`: none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_redrive: Option<FailedRedrive>,
+}
+
+/// A redrive that failed: the dead letter stayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRedrive {
+    /// When.
+    pub at: Timestamp,
+    /// The reason in words.
+    pub reason: String,
 }
 
 /// The plugin that handled events and the kind of their source, as a dead letter names them.
@@ -99,6 +111,7 @@ impl DeadLetter {
             plugin: plugin.to_string(),
             digest: digest.to_string(),
             output: Some(message.send.output),
+            last_redrive: None,
         }
     }
 }

@@ -232,6 +232,7 @@ fn letter(
         plugin: handler.plugin.to_string(),
         digest: handler.digest.to_string(),
         output: None,
+        last_redrive: None,
     })
 }
 

@@ -30,7 +30,7 @@ mod wasmtime_engine;
 pub mod caps {
     pub use crate::compile::{BOUNDS as COMPILE, children};
     pub use crate::guest::RESOURCES;
-    pub use crate::guest_log::{LINE as LINE_BYTES, LINES_PER_SECOND};
+    pub use crate::guest_log::{LINE as LINE_BYTES, LINES, LINES_PER_SECOND};
     pub use crate::guest_metrics::{
         BOUNDS as HISTOGRAM, LABELS, NAME_BYTES as METRIC_NAME_BYTES, SERIES, VALUE_BYTES as LABEL_BYTES,
     };

@@ -1,10 +1,10 @@
 //! Sections with names, such as `[source.NAME]`: read one by one, and looked up by name.
 
 use crate::codes::Code;
+use crate::nearest::nearest;
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, KindFamily, Section};
 use crate::syntax::scalar;
-use crate::syntax::scalar::nearest;
 use crate::syntax::section_reader::SectionReader;
 use crate::syntax::toml_tree::{TomlEntry, TomlNode, TomlTable};
 use std::collections::BTreeMap;

@@ -12,8 +12,14 @@ use crate::syntax::section_reader::SectionReader;
 use crate::syntax::toml_tree::TomlValue;
 use esclusa_flow::settings::refused_kafka_property;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
+
+/// Most bytes of a file of certificates that are looked at.
+const PEM_BYTES: u64 = 1 << 20;
 
 /// A source.
 pub(super) fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, start: Start) -> Source {
@@ -177,7 +183,7 @@ fn security(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> KafkaSecuri
         missing(reader, &file_keys, "a certificate of the router");
     }
     let path = |key: &KeySpec| reader.entry(key).map(|_| file(reader, &paths.read(reader, key), key));
-    KafkaSecurity {
+    let mut security = KafkaSecurity {
         protocol: Some(protocol.to_owned()),
         mechanism: reader.entry(&shape::MECHANISM).map(|_| reader.choice(&shape::MECHANISM).to_owned()),
         username: reader.text(&shape::USERNAME),
@@ -186,7 +192,25 @@ fn security(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> KafkaSecuri
         certificate: path(&shape::CERTIFICATE),
         key: path(&shape::KEY),
         key_password: reader.text(&shape::KEY_PASSWORD),
-    }
+        contents: Vec::new(),
+    };
+    security.contents = security.files().map(|file| content(Path::new(file))).collect();
+    security
+}
+
+/// A hash of a file; 0 if it cannot be read, which librdkafka reports.
+fn content(path: &Path) -> u64 {
+    let read = || {
+        // A pipe would block the reader.
+        std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let mut bytes = Vec::new();
+        File::open(path).ok()?.take(PEM_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let Some(bytes) = read() else { return 0 };
+    let mut hash = DefaultHasher::new();
+    bytes.hash(&mut hash);
+    hash.finish()
 }
 
 /// The path of a file, which the client library reads by itself.
@@ -211,5 +235,32 @@ fn idle(reader: &SectionReader<'_>, keys: &[&KeySpec], without: &str) {
     for entry in keys.iter().filter_map(|key| reader.entry(key)) {
         let message = format!("`{}` has no effect without {without}", entry.key);
         reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::parse;
+    use crate::plan::Source;
+
+    #[test]
+    fn a_rotated_certificate_is_another_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "version = 1\n[source.bookings]\nkind = \"kafka\"\nbootstrap_servers = \"localhost:9093\"\n\
+            [source.bookings.security]\nprotocol = \"SSL\"\nca = \"ca.pem\"\n";
+        let read = || {
+            let loaded = parse(text, "routes.toml", dir.path(), &|_| None).unwrap();
+            let Some(Source::Kafka { connection, .. }) = loaded.plan.sources.get("bookings").cloned() else {
+                panic!("no source")
+            };
+            connection.security
+        };
+        let missing = read();
+        assert_eq!(missing.files().collect::<Vec<_>>(), [dir.path().join("ca.pem").to_str().unwrap()]);
+        std::fs::write(dir.path().join("ca.pem"), "one").unwrap();
+        let one = read();
+        assert!(one != missing && one == read());
+        std::fs::write(dir.path().join("ca.pem"), "two").unwrap();
+        assert!(read() != one);
     }
 }

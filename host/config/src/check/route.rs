@@ -7,6 +7,7 @@ use super::declared::check_name;
 use super::loops::RoutePlaces;
 use super::{Declarations, PathResolver, kafka};
 use crate::codes::Code;
+use crate::nearest::nearest;
 use crate::plan::{Instances, Limits, RouteSpec, Source};
 use crate::report::Finding;
 use crate::shape::{root, route as shape};
@@ -252,11 +253,11 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
         Some(pattern) => pattern.span.clone(),
         None => node.span.clone(),
     };
-    reader.findings.add(Finding::error(
-        Code::ROUTE_BAD_FILTER,
-        place,
-        format!("this filter is not valid: {}", error.message),
-    ));
+    let message = format!("this filter is not valid: {}", error.message);
+    let name = error.pointer.rsplit('/').next().filter(|_| error.message.starts_with("there is no operator"));
+    let close = name.and_then(|name| nearest(name, Filter::OPERATORS));
+    let help = close.map(|close| format!("did you mean \"{close}\"?"));
+    reader.findings.add(Finding::error(Code::ROUTE_BAD_FILTER, place, message).help_maybe(help));
     None
 }
 

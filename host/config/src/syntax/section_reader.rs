@@ -2,10 +2,10 @@
 //! are read. A value that cannot be read gives the default or an empty value: after an error the plan is thrown away.
 
 use super::scalar::{self, Converted};
-use super::scalar::{nearest, plain};
 use super::toml_tree::{TomlEntry, TomlNode, TomlTable, TomlValue};
 use super::units;
 use crate::codes::Code;
+use crate::nearest::{nearest, plain};
 use crate::report::{Finding, Findings};
 use crate::shape::{Default, KeySpec, Section};
 use std::ops::Range;

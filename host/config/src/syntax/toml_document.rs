@@ -26,6 +26,14 @@ pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findi
         return None;
     }
     let (root, errors) = DeTable::parse_recoverable(&source.text);
+    if !errors.is_empty()
+        && let Some((language, span)) = other_language(&source.text)
+    {
+        let message = format!("this is {language}, and the configuration is TOML");
+        let help = "write `[source.NAME]` for a section and `key = \"value\"` for a key; docs/reference/configuration.md lists them";
+        findings.add(Finding::error(Code::SYNTAX, span, message).help(help));
+        return None;
+    }
     let (twice, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| error.message() == REPEATED);
     for error in others {
         findings.add(Finding::error(Code::SYNTAX, error.span().unwrap_or_default(), error.message()));
@@ -37,6 +45,29 @@ pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findi
     }
     let walk = Walk { source, interpolation, findings };
     Some(TomlNode { span: 0..0, value: TomlValue::Table(walk.table(root.get_ref())) })
+}
+
+/// The language of a text that is no TOML, by its first line, and the place of that: one message says more than an error for
+/// each line.
+fn other_language(text: &str) -> Option<(&'static str, Range<usize>)> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let (content, at) = (line.trim(), start + line.len() - line.trim_start().len());
+        start += line.len();
+        if content.is_empty() || content.starts_with('#') {
+            continue;
+        }
+        let span = at..at + content.len();
+        let key = content.split_once(':').filter(|(_, value)| value.is_empty() || value.starts_with(' '));
+        let bare = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        return match content {
+            "---" => Some(("YAML", span)),
+            _ if content.starts_with('{') => Some(("JSON", span)),
+            _ if key.is_some_and(|(key, _)| bare(key)) => Some(("YAML", span)),
+            _ => None,
+        };
+    }
+    None
 }
 
 struct Walk<'a> {

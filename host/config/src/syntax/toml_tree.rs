@@ -86,6 +86,16 @@ impl TomlNode {
         self.table().and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
+    /// The node that one step of an RFC 6901 pointer leads to.
+    pub(crate) fn child(&self, step: &str) -> Option<&TomlNode> {
+        let name = step.replace("~1", "/").replace("~0", "~");
+        match &self.value {
+            TomlValue::Table(table) => table.get(&name),
+            TomlValue::List(list) => name.parse().ok().and_then(|at: usize| list.get(at)),
+            _ => None,
+        }
+    }
+
     /// The place that an RFC 6901 pointer leads to, or its longest prefix that exists. For a table the place of its key.
     pub(crate) fn at_pointer(&self, pointer: &str) -> Range<usize> {
         let mut here = self;

@@ -4,9 +4,17 @@ use crate::cases::{all, read};
 use esclusa_config::Code;
 use std::collections::BTreeSet;
 
-/// Codes of problems that the program finds later, in a plugin, its own build, an address or a certificate, and of a file
+/// Codes of problems that the program finds later, in a plugin, its own build, the store, an address or a certificate, and of a file
 /// that cannot be read.
-const ELSEWHERE: [Code; 22] = [
+const ELSEWHERE: [Code; 30] = [
+    Code::ADMIN_NOT_BOUND,
+    Code::ENGINE_IN_USE,
+    Code::ENGINE_NOT_OPENED,
+    Code::ENGINE_OTHER_FORMAT,
+    Code::ENGINE_SCHEMA,
+    Code::ENGINE_NEEDS_RESTART,
+    Code::SOURCE_MISSING_FILE,
+    Code::OBJECTS_NOT_CREATED,
     Code::LISTENER_NOT_BOUND,
     Code::LISTENER_BAD_TLS,
     Code::UNREADABLE,

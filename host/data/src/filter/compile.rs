@@ -1,6 +1,6 @@
 //! Compiles patterns from JSON. An error names the place of the mistake and how to write it instead.
 
-mod operator;
+pub(super) mod operator;
 
 use super::program::{AllOf, FieldCondition, PatternProgram, ROOT};
 use super::value_check::ValueChecks;

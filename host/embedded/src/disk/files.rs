@@ -58,7 +58,7 @@ pub(crate) fn copy(root: &Path, survey: &Survey, to: &Path, tables: Tables) -> s
 /// # Errors
 /// [`OpenError`]: there is something at `to`, or `fill` failed.
 pub(crate) fn whole<T>(to: &Path, fill: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<T, OpenError> {
-    let unusable = |reason: String| OpenError::Unusable { path: to.to_owned(), reason };
+    let unusable = |reason: String| OpenError::Unusable { path: to.to_owned(), kind: ErrorKind::Other, reason };
     let holds = match std::fs::read_dir(to) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == ErrorKind::NotFound => false,

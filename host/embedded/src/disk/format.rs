@@ -68,7 +68,7 @@ pub(crate) fn write(path: &Path) -> std::io::Result<()> {
 pub(crate) fn check(path: &Path, holds: bool) -> Result<Marker, OpenError> {
     let path = path.to_owned();
     match read(&path) {
-        Err(error) => Err(OpenError::Unusable { path, reason: error.to_string() }),
+        Err(error) => Err(super::unusable(&path)(error)),
         Ok(Marker::Format(1)) => Err(OpenError::Outdated { path }),
         Ok(Marker::Format(found)) if found > FORMAT => Err(OpenError::Newer { path, found }),
         Ok(Marker::Format(FORMAT)) => Ok(Marker::Format(FORMAT)),

@@ -277,5 +277,6 @@ fn letter(queue: &MessageQueue, spec: &SourceSpec, group: &str, message: &Counte
         plugin: String::new(),
         digest: String::new(),
         output: None,
+        last_redrive: None,
     })
 }

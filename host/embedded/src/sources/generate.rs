@@ -15,8 +15,13 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// A router that was down for longer, in milliseconds, goes on with present events instead of catching up.
+/// A route that stood still for longer, in milliseconds, goes on with present events instead of catching up: the router was down,
+/// the route was paused or halted, or the machine slept.
 const CATCH_UP: u64 = 60_000;
+/// The clock may go back by so much, in milliseconds, before the events are numbered from a new moment.
+const SET_BACK: u64 = 1_000;
+/// Longest sleep: the source notices after it if the wall clock was set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The events to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,12 +74,17 @@ impl GenerateAnchor {
         self.at.saturating_add(ticks.saturating_mul(steps.interval))
     }
 
+    /// True if event number `next` is due at a likely time: neither long ago nor later than an interval from now.
+    fn holds(&self, next: u64, steps: GenerateSteps, now: u64) -> bool {
+        let (due, latest) = (self.due(next, steps), now.saturating_add(steps.interval));
+        due.saturating_add(CATCH_UP) >= now && due <= latest.saturating_add(SET_BACK)
+    }
+
     /// The same, if event number `next` is due at a likely time; otherwise one that begins with it.
     fn kept(self, next: u64, steps: GenerateSteps, now: u64) -> Self {
         let made_with = self.steps.unwrap_or(steps);
-        let due = self.due(next, steps);
         let latest = now.saturating_add(steps.interval);
-        if made_with == steps && due.saturating_add(CATCH_UP) >= now && due <= latest {
+        if made_with == steps && self.holds(next, steps, now) {
             return GenerateAnchor { steps: Some(steps), ..self };
         }
         // After the event before it, as if it had always been so; at once, if that has passed.
@@ -164,6 +174,13 @@ impl GenerateLane {
 
     fn pull_now(&mut self, limit: Limit) -> Result<Pull, Fault> {
         let now = crate::clock::wall_millis();
+        let ended = self.generated.count.is_some_and(|count| self.next > count);
+        // Without an interval all events are due at once, however long that takes.
+        if !ended && self.steps.interval > 0 && !self.anchor.holds(self.next, self.steps, now) {
+            // Opened again, it numbers its events from now on, and keeps that with its position.
+            let why = "the clock was set, or the route stood still for more than a minute: it goes on from now on";
+            return Err(Fault::LeaseLost(why.to_owned()));
+        }
         let mut columns = Columns::default();
         let mut claims = Vec::new();
         let mut next = self.next;
@@ -180,7 +197,6 @@ impl GenerateLane {
             next += 1;
         }
         if claims.is_empty() {
-            let ended = self.generated.count.is_some_and(|count| self.next > count);
             return Ok(if ended { Pull::Ended } else { Pull::Empty { drained: false } });
         }
         self.next = next;
@@ -200,6 +216,60 @@ impl Lane for GenerateLane {
 
     fn ready(&mut self) -> BoxFuture<'_, ()> {
         let wait = self.due(self.next).saturating_sub(crate::clock::wall_millis());
-        Box::pin(sleep(Duration::from_millis(wait)))
+        Box::pin(sleep(Duration::from_millis(wait).min(LONGEST_SLEEP)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::StoreSchema;
+
+    const LIMIT: Limit = Limit { events: 1_000_000, bytes: 64 << 20, window: Duration::ZERO };
+
+    fn opener(store: &Store, interval: Duration) -> GenerateOpener {
+        let spec = SourceSpec { route: "r".into(), source: "ticks".into(), kind: "generate".into(), workers: 1 };
+        let events = vec![serde_json::json!({"n": "{seq}"})];
+        let generated = GeneratorSettings { interval, per_tick: 1, count: None, events, key: String::new() };
+        GenerateOpener { store: store.clone(), spec, generated }
+    }
+
+    #[tokio::test]
+    async fn a_route_that_stood_still_and_a_clock_that_was_set_give_neither_a_flood_nor_silence() {
+        const DAY: u64 = 86_400_000;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreSchema::default()).unwrap();
+        let open = || async { opener(&store, Duration::from_secs(10)).open().await.unwrap() };
+        let mut lane = open().await;
+        assert!(matches!(lane.pull_now(LIMIT), Ok(Pull::Batch(batch)) if batch.len() == 1));
+        // Paused, halted or asleep for a day; or the clock was set forward.
+        lane.anchor.at -= DAY;
+        assert!(matches!(lane.pull_now(LIMIT), Err(Fault::LeaseLost(_))));
+        // The clock was set back by a day: the next event would be due tomorrow.
+        lane.anchor.at += 2 * DAY;
+        assert!(matches!(lane.pull_now(LIMIT), Err(Fault::LeaseLost(_))));
+        // Opened again after either, the next event is due within an interval.
+        for at in [lane.anchor.at - 2 * DAY, lane.anchor.at] {
+            let memo = serde_json::to_vec(&GenerateAnchor { at, ..lane.anchor }).unwrap();
+            store.set_position(&lane.spec, "", Some(Token::Offset(1)), Some(memo)).await.unwrap();
+            let mut again = open().await;
+            let now = crate::clock::wall_millis();
+            assert!((now.saturating_sub(20_000)..=now + 10_000).contains(&again.due(2)), "{} {now}", again.due(2));
+            let events = match again.pull_now(LIMIT).unwrap() {
+                Pull::Batch(batch) => batch.len(),
+                _ => 0,
+            };
+            assert!(events <= 1, "{events}");
+        }
+    }
+
+    #[tokio::test]
+    async fn events_without_an_interval_are_all_due_however_long_they_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreSchema::default()).unwrap();
+        let mut lane = opener(&store, Duration::ZERO).open().await.unwrap();
+        lane.anchor.at -= 2 * CATCH_UP;
+        let few = Limit { events: 10, ..LIMIT };
+        assert!(matches!(lane.pull_now(few), Ok(Pull::Batch(batch)) if batch.len() == 10));
     }
 }

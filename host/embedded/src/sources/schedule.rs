@@ -18,6 +18,8 @@ use tokio::time::sleep;
 
 /// Longest sleep: the source notices after it if the wall clock was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// A position so far in the future, in milliseconds, comes from a clock that was wrong.
+const SET_BACK: u64 = 60_000;
 
 /// The times of a cron expression as a source of one ordered lane.
 pub type ScheduleSource = SingleLaneSource<ScheduleOpener>;
@@ -51,13 +53,14 @@ impl ScheduleOpener {
         let route_lane = self.spec.route_lane("");
         let memo = route_lane.memo(self.store.disk())?;
         let same = memo.as_ref().is_none_or(|memo| memo == self.expression.as_bytes());
-        let done = match route_lane.position(self.store.disk())? {
-            Some(Token::Offset(done)) if same => done,
+        let now = crate::clock::wall_millis();
+        let (done, kept) = match route_lane.position(self.store.disk())? {
+            Some(Token::Offset(done)) if same && done <= now.saturating_add(SET_BACK) => (done, true),
             // Decided once: a schedule begins when the route is first opened with it.
-            _ => crate::clock::wall_millis(),
+            _ => (now, false),
         };
         // Stores of older versions have no expression: theirs is the one that is configured now.
-        if memo.is_none() || !same {
+        if memo.is_none() || !kept {
             let memo = Some(self.expression.clone().into_bytes());
             self.store.set_position(&self.spec, "", Some(Token::Offset(done)), memo).await?;
         }
@@ -96,7 +99,12 @@ impl ScheduleLane {
     }
 
     fn pull_now(&mut self) -> Result<Pull, Fault> {
-        let Some(due) = self.due(crate::clock::wall_millis()) else { return Ok(Pull::Empty { drained: true }) };
+        let now = crate::clock::wall_millis();
+        if self.done > now.saturating_add(SET_BACK) {
+            // It would be silent until then. Opened again, the schedule holds from now on.
+            return Err(Fault::LeaseLost("the clock was set back: the schedule holds from now on".to_owned()));
+        }
+        let Some(due) = self.due(now) else { return Ok(Pull::Empty { drained: true }) };
         let values = TemplateValues { sequence: due / 1000, now: due, seed: 0 };
         let scheduled = time_text(due);
         let data = render(&self.event, &values).to_string();
@@ -133,5 +141,32 @@ impl Lane for ScheduleLane {
             .map_or(u64::MAX, |next| next.saturating_sub(now));
         let wait = if self.due(now).is_some() { Duration::ZERO } else { Duration::from_millis(wait) };
         Box::pin(sleep(wait.min(LONGEST_SLEEP)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::StoreSchema;
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_silences_no_schedule() {
+        const YEAR: u64 = 365 * 86_400_000;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreSchema::default()).unwrap();
+        let spec = SourceSpec { route: "r".into(), source: "hourly".into(), kind: "schedule".into(), workers: 1 };
+        let (cron, event) = (Cron::from_str("0 * * * *").unwrap(), serde_json::Value::Null);
+        let mut lane = ScheduleLane { spec: spec.clone(), cron: cron.clone(), event: event.clone(), done: 0 };
+        assert!(matches!(lane.pull_now(), Ok(Pull::Batch(_))));
+        // The clock was a year ahead when the last time was handed out.
+        lane.done = crate::clock::wall_millis() + YEAR;
+        assert!(matches!(lane.pull_now(), Err(Fault::LeaseLost(_))));
+        let expression = "0 * * * *".to_owned();
+        let memo = Some(expression.clone().into_bytes());
+        store.set_position(&spec, "", Some(Token::Offset(lane.done)), memo).await.unwrap();
+        let opener = ScheduleOpener { store: store.clone(), spec, cron, expression, event };
+        let (before, begun) = (crate::clock::wall_millis(), opener.begin().await.unwrap());
+        assert!((before..=crate::clock::wall_millis()).contains(&begun));
+        assert_eq!(opener.begin().await.unwrap(), begun, "it is kept");
     }
 }

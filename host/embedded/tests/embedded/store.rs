@@ -156,6 +156,7 @@ fn letter(route: &str, event: &str) -> DeadLetter {
         plugin: none(),
         digest: none(),
         output: None,
+        last_redrive: None,
     }
 }
 

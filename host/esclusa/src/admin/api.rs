@@ -70,7 +70,7 @@ pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
     let reloads = async move { configuration::reload(&runtime, &config).await };
     match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {
         Ok(message) => Ok(Json(json!({"message": message}))),
-        Err(error) => Err(ApiError::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
+        Err(why) => Err(ApiError::new(StatusCode::BAD_REQUEST, why.text()).with(why.diagnostics())),
     }
 }
 

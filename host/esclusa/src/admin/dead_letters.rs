@@ -22,6 +22,8 @@ const IDS: usize = 10_000;
 /// Dead letters that are dropped in one commit. The store reads each one before it removes it, and other commits wait
 /// meanwhile.
 const DROPPED: usize = 100;
+/// Numbers of dead letters in a line of the log.
+const NUMBERS: usize = 50;
 /// Most characters of an error in the answer to a redrive.
 const TOLD: usize = 1000;
 
@@ -101,11 +103,13 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
             }
             Err(error) => {
                 let error: String = error.to_string().chars().take(TOLD).collect();
+                tracing::warn!(route = dead_letter.route, id, error, "a dead letter failed again");
                 failed.push(json!({"id": id, "error": error}));
             }
         }
     }
-    tracing::info!(redriven = redriven.len(), failed = failed.len(), "dead letters redriven over the API");
+    let ids = told(&redriven);
+    tracing::info!(redriven = redriven.len(), failed = failed.len(), ids, "dead letters redriven over the API");
     Ok(json!({"redriven": redriven, "failed": failed}))
 }
 
@@ -115,6 +119,7 @@ pub(crate) async fn drop(
     JsonBody(DeadLetterIds { ids }, _): JsonBody<DeadLetterIds>,
 ) -> Result<Json<Value>, ApiError> {
     let (ids, runtime) = (ids.all("ids")?, admin.runtime.clone());
+    let told = told(&ids);
     let work = async move {
         let mut dropped = 0_usize;
         for some in ids.chunks(DROPPED) {
@@ -129,8 +134,15 @@ pub(crate) async fn drop(
         Ok(dropped)
     };
     let dropped = admin.work.whole_in(&admin.work.redrives, work).await?.0?;
-    tracing::info!(dropped, "dead letters dropped over the API");
+    tracing::info!(dropped, ids = told, "dead letters dropped over the API");
     Ok(Json(json!({"dropped": dropped})))
+}
+
+/// Numbers for a line of the log: the first ones, and how many more there are.
+fn told(ids: &[u64]) -> String {
+    let shown: Vec<String> = ids.iter().take(NUMBERS).map(u64::to_string).collect();
+    let more = ids.len().saturating_sub(NUMBERS);
+    if more == 0 { shown.join(" ") } else { format!("{} and {more} more", shown.join(" ")) }
 }
 
 fn gone(id: u64) -> ApiError {

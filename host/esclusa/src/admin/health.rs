@@ -22,9 +22,13 @@ pub(super) async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
 }
 
-/// The answer to every request while the router is starting.
+/// The answer to every request while the router is starting. Commands know by the process id that it is their router.
 pub(super) async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], Json(json!({"status": "starting"})))
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(RETRY_AFTER, "1")],
+        Json(json!({"status": "starting", "pid": std::process::id()})),
+    )
 }
 
 /// Readiness: the router is not stopping, and its store can be written. With `?route=NAME` that route has to be

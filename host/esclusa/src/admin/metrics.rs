@@ -112,6 +112,9 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
 ];
 
+/// Files whose content on disk is not what runs: name and meaning.
+const STALE: (&str, &str) =
+    ("esclusa_configuration_stale", "Files whose content on disk is not what runs: refused, being loaded, or missing.");
 /// The value of a metric of a listener.
 type OfListener = fn(&ListenerStatus) -> f64;
 
@@ -152,6 +155,8 @@ pub(crate) fn render(status: &Status) -> String {
     let mut out = String::new();
     head(&mut out, "esclusa_build_info", "gauge", "The version that runs.");
     line(&mut out, "esclusa_build_info", &[("version", &status.version)], 1.0);
+    head(&mut out, STALE.0, "gauge", STALE.1);
+    line(&mut out, STALE.0, &[], status.stale.len() as f64);
     head(&mut out, "esclusa_plugin_info", "gauge", "The plugin version that serves a route.");
     for route in &status.routes {
         let (plugin, digest) = (&route.plugin, route.plugin.digest.get(..12).unwrap_or_default());
@@ -298,9 +303,10 @@ mod tests {
     fn status() -> Status {
         let left_dead_letters = [("web".to_owned(), 4)].into();
         let expired_items = [("sessions".to_owned(), 3)].into();
-        let (version, routes, listeners, reloads) = ("1".to_owned(), Vec::new(), Vec::new(), Vec::new());
+        let (version, routes, listeners) = ("1".to_owned(), Vec::new(), Vec::new());
+        let (stale, reloads) = (Vec::new(), Vec::new());
         let store = super::StoreStatus { bytes: 7, max_bytes: 9, ..super::StoreStatus::default() };
-        Status { version, pid: 1, now: 0, routes, left_dead_letters, expired_items, listeners, store, reloads }
+        Status { version, pid: 1, now: 0, routes, left_dead_letters, expired_items, listeners, store, stale, reloads }
     }
 
     #[test]

@@ -1,64 +1,31 @@
 //! Finds the router that runs on a configuration, or opens the store if none runs.
 
-use super::GlobalArgs;
+use super::cannot_start::CannotStart;
+use super::router_file::{Phase, RouterAddress};
+use super::{GlobalArgs, print};
 use crate::configuration;
 use crate::sinks::webhook::http_client;
-use anyhow::{Context, Result, anyhow, bail};
+use crate::wiring::store_schema;
+use anyhow::{Result, bail};
+use axum::http::StatusCode;
 use esclusa_config::plan::Plan;
-use esclusa_embedded::Store;
+use esclusa_embedded::{OpenError, Store};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A router on this machine accepts a connection within this time, or counts as not running.
 const CONNECT: Duration = Duration::from_secs(2);
-
-/// The address of a running router: the content of `router.json` in the directory of its store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct RouterAddress {
-    /// Its process id.
-    pub pid: u32,
-    /// The address of its API; `None` without `[admin]`.
-    pub admin: Option<SocketAddr>,
-    /// The addresses of its listeners at the start, by name.
-    #[serde(default)]
-    pub listeners: BTreeMap<String, SocketAddr>,
-}
-
-/// The file `router.json`; dropping this removes it.
-pub(super) struct RouterFile(PathBuf);
-
-impl RouterAddress {
-    fn path(engine: &Path) -> PathBuf {
-        engine.join("router.json")
-    }
-
-    fn read(engine: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(Self::path(engine)).ok()?).ok()
-    }
-
-    /// Writes `router.json`; it is removed when the result is dropped.
-    pub(super) fn post(&self, engine: &Path) -> Result<RouterFile> {
-        let path = Self::path(engine);
-        // Renamed into place, so that a command never reads half of the file.
-        let aside = path.with_extension("json.new");
-        std::fs::write(&aside, serde_json::to_vec(self)?)
-            .and_then(|()| std::fs::rename(&aside, &path))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(RouterFile(path))
-    }
-}
-
-impl Drop for RouterFile {
-    fn drop(&mut self) {
-        // A file that stays does no harm: a command that reads it finds that no router answers.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+/// A router that starts or stops is waited for this long.
+const WAIT: Duration = Duration::from_secs(30);
+/// How often a router is asked which process it is.
+const ASKED: u32 = 3;
+/// Pause between two looks at it.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The router or the store that a command works on.
 pub(super) enum RouterOrStore {
@@ -68,6 +35,41 @@ pub(super) enum RouterOrStore {
     Store(Store, Box<Plan>),
 }
 
+/// A router as a look at it finds it.
+pub(super) enum Found {
+    /// None runs.
+    Nobody,
+    /// It runs, or stops.
+    Running(Client),
+    /// It starts: its API answers that.
+    Starting(RouterAddress),
+}
+
+/// A router that did not come to an end of what it was doing in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the router (process {}) is {} for more than {} s; try again later, its log tells more", .0.pid, .0.phase, WAIT.as_secs())]
+pub(super) struct NotYet(RouterAddress);
+
+/// A wait for a router that starts or stops.
+#[derive(Default)]
+struct Patience(Option<Instant>);
+
+impl Patience {
+    /// Waits a moment; the first time it says for what, and how long at most.
+    async fn wait_for(&mut self, router: &RouterAddress) -> Result<(), NotYet> {
+        let began = *self.0.get_or_insert_with(|| {
+            let (pid, phase, most) = (router.pid, router.phase, WAIT.as_secs());
+            print::message(&format!("the router (process {pid}) is {phase}: waiting for it, at most {most} s"));
+            Instant::now()
+        });
+        if began.elapsed() > WAIT {
+            return Err(NotYet(router.clone()));
+        }
+        tokio::time::sleep(LOOK).await;
+        Ok(())
+    }
+}
+
 /// Finds the router of the configuration, or opens its store.
 pub(super) async fn connect(global: &GlobalArgs) -> Result<RouterOrStore> {
     connect_checked(global, |_| Ok(())).await
@@ -75,34 +77,53 @@ pub(super) async fn connect(global: &GlobalArgs) -> Result<RouterOrStore> {
 
 /// Like [`connect`], with a check of the plan before the store is opened. A running router makes the same check
 /// itself.
-pub(super) async fn connect_checked(
-    global: &GlobalArgs,
-    check: impl FnOnce(&Plan) -> Result<()>,
-) -> Result<RouterOrStore> {
-    if let Some(client) = find_router(global).await {
-        return Ok(RouterOrStore::Router(client));
-    }
-    let plan = global.load_quietly()?.plan;
-    check(&plan)?;
-    if !plan.engine.is_dir() {
-        bail!("there is no store at {} yet: no router has run on this configuration", plan.engine.display());
-    }
-    Ok(RouterOrStore::Store(open(&plan).await?, Box::new(plan)))
+pub(super) async fn connect_checked(global: &GlobalArgs, check: impl Fn(&Plan) -> Result<()>) -> Result<RouterOrStore> {
+    router_or_store(global, |plan| {
+        check(plan)?;
+        if !plan.engine.is_dir() {
+            bail!("there is no store at {} yet: no router has run on this configuration", plan.engine.display());
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Like [`connect`], for commands that write: if there is no store yet it is created, as the first run would create
 /// it.
 pub(super) async fn connect_or_create(global: &GlobalArgs) -> Result<RouterOrStore> {
-    if let Some(client) = find_router(global).await {
-        return Ok(RouterOrStore::Router(client));
+    router_or_store(global, |_| Ok(())).await
+}
+
+/// Waits for a router that starts; one that stops is waited for if it still holds the store.
+async fn router_or_store(global: &GlobalArgs, check: impl Fn(&Plan) -> Result<()>) -> Result<RouterOrStore> {
+    let mut patience = Patience::default();
+    loop {
+        if let Some(client) = find_router(global).await? {
+            return Ok(RouterOrStore::Router(client));
+        }
+        let loaded = global.load_quietly()?;
+        check(&loaded.plan)?;
+        let (path, schema) = (loaded.plan.engine.clone(), store_schema::of(&loaded.plan));
+        let why = match tokio::task::spawn_blocking(move || Store::open(path, schema)).await? {
+            Ok(store) => return Ok(RouterOrStore::Store(store, Box::new(loaded.plan))),
+            Err(why) => why,
+        };
+        match RouterAddress::read(&loaded.plan.engine) {
+            Some(router) if router.phase != Phase::Running && held_by(&why, router.pid) => {
+                patience.wait_for(&router).await?;
+            }
+            _ => return Err(CannotStart::store(&loaded.locator, &loaded.plan, &why).into()),
+        }
     }
-    let plan = global.load_quietly()?.plan;
-    Ok(RouterOrStore::Store(open(&plan).await?, Box::new(plan)))
+}
+
+fn held_by(why: &OpenError, pid: u32) -> bool {
+    matches!(why, OpenError::Locked { holder: Some(holder), .. } if *holder == pid)
 }
 
 /// The router that runs, for commands that need one.
 pub(super) async fn require_router(global: &GlobalArgs) -> Result<Client> {
-    if let Some(client) = find_router(global).await {
+    if let Some(client) = find_router(global).await? {
         return Ok(client);
     }
     if global.load_quietly()?.plan.admin.is_none() {
@@ -111,36 +132,38 @@ pub(super) async fn require_router(global: &GlobalArgs) -> Result<Client> {
     bail!("no router runs on {}; start one with `esclusa run -c {0}`", global.config.display())
 }
 
-/// The router that runs on the configuration, if one does. It is found even if the file has mistakes by now: somebody
-/// may be editing it.
-pub(super) async fn find_router(global: &GlobalArgs) -> Option<Client> {
+/// The router that runs on the configuration, if one does. One that starts is waited for.
+pub(super) async fn find_router(global: &GlobalArgs) -> Result<Option<Client>, NotYet> {
+    let mut patience = Patience::default();
+    loop {
+        match look(global).await {
+            Found::Nobody => return Ok(None),
+            Found::Running(client) => return Ok(Some(client)),
+            Found::Starting(router) => patience.wait_for(&router).await?,
+        }
+    }
+}
+
+/// Looks for a router on the configuration. It is found even if the file has mistakes by now: somebody may be editing it.
+pub(super) async fn look(global: &GlobalArgs) -> Found {
     let engine = match configuration::read(&global.config) {
-        Ok(loaded) => loaded.plan.engine,
-        Err(_) => configuration::engine(&global.config)?,
+        Ok(loaded) => Some(loaded.plan.engine),
+        Err(_) => configuration::engine(&global.config),
     };
-    let RouterAddress { pid, admin, .. } = RouterAddress::read(&engine)?;
-    let client = Client::new(admin?).ok()?;
+    let Some(router) = engine.and_then(|engine| RouterAddress::read(&engine)) else { return Found::Nobody };
+    let Some(client) = router.admin.and_then(|admin| Client::new(admin).ok()) else { return Found::Nobody };
     // The file may be left from a crash, and its port may belong to another program by now: only an API with the same
     // process id is the router.
-    let status: Pid = client.get("/api/v1/status").await.ok()?;
-    (status.pid == pid).then_some(client)
+    match client.process().await {
+        Some((pid, StatusCode::OK)) if pid == router.pid => Found::Running(client),
+        Some((pid, StatusCode::SERVICE_UNAVAILABLE)) if pid == router.pid => Found::Starting(router),
+        _ => Found::Nobody,
+    }
 }
 
 #[derive(Deserialize)]
 struct Pid {
     pid: u32,
-}
-
-async fn open(plan: &Plan) -> Result<Store> {
-    let (path, schema) = (plan.engine.clone(), crate::wiring::store_schema::of(plan));
-    let opened = tokio::task::spawn_blocking(move || Store::open(path, schema)).await?;
-    opened.map_err(|error| match error {
-        esclusa_embedded::OpenError::Locked { holder, .. } if plan.admin.is_none() => {
-            let pid = holder.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            anyhow!("a router runs on this store{pid} and has no API: add an [admin] section, or stop the router first")
-        }
-        error => error.into(),
-    })
 }
 
 /// A client of the API.
@@ -150,9 +173,15 @@ pub(super) struct Client {
 }
 
 /// An error of the API.
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: String,
+#[derive(Debug, Deserialize, thiserror::Error)]
+#[error("{}", message.trim_end())]
+pub(super) struct Refused {
+    /// The reason, for people.
+    #[serde(rename = "error")]
+    pub message: String,
+    /// The places in routes.toml; empty if there are none.
+    #[serde(default)]
+    pub diagnostics: Vec<Value>,
 }
 
 impl Client {
@@ -165,6 +194,26 @@ impl Client {
         };
         let http = http_client().no_proxy().connect_timeout(CONNECT).build()?;
         Ok(Client { base: format!("http://{}", SocketAddr::new(ip, admin.port())), http })
+    }
+
+    /// The process that answers, and whether it runs already; `None`: nobody answers, or no router.
+    async fn process(&self) -> Option<(u32, StatusCode)> {
+        for _ in 0..ASKED {
+            match self.ask_process().await {
+                // Nobody listens.
+                Err(error) if error.is_connect() => return None,
+                // At the end of its start a router cuts the connections that it had until then: the next one reaches it.
+                Err(_) => tokio::time::sleep(LOOK).await,
+                Ok(found) => return Some(found),
+            }
+        }
+        None
+    }
+
+    async fn ask_process(&self) -> reqwest::Result<(u32, StatusCode)> {
+        let response = self.http.get(format!("{}/api/v1/status", self.base)).send().await?;
+        let status = response.status();
+        Ok((response.json::<Pid>().await?.pid, status))
     }
 
     /// GETs a value.
@@ -197,8 +246,8 @@ async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
         return Ok(response);
     }
     let body = response.bytes().await.unwrap_or_default();
-    match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(refusal) => bail!("{}", refusal.error.trim_end()),
+    match serde_json::from_slice::<Refused>(&body) {
+        Ok(refused) => Err(refused.into()),
         Err(_) => bail!("the router answered {status}"),
     }
 }

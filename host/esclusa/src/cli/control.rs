@@ -29,14 +29,7 @@ impl RouteArgs {
 
 /// `esclusa reload`.
 pub(super) async fn reload(global: &GlobalArgs) -> Result<Exit> {
-    match require_router(global).await?.post("/api/v1/reload", &()).await {
-        Ok(answer) => print_answer(global, answer),
-        Err(error) => {
-            // If the file has mistakes, they are shown with their lines, as every command shows them.
-            global.load_quietly()?;
-            Err(error)
-        }
-    }
+    print_answer(global, require_router(global).await?.post("/api/v1/reload", &()).await?)
 }
 
 fn print_answer(global: &GlobalArgs, answer: ControlAnswer) -> Result<Exit> {

@@ -10,6 +10,7 @@ use crate::cli::Exit;
 use crate::dead_letters::{DeadLetterQuery, StoredDeadLetter};
 use access::DeadLetterAccess;
 use anyhow::Result;
+use esclusa_flow::dead_letter::FailedRedrive;
 use serde_json::json;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(super) enum DlqCommand {
     Redrive {
         #[command(flatten)]
         chosen: ChosenDeadLetters,
-        /// Redrive at most this many in a time, such as 10/s or 100/m
+        /// Redrive at most this many in a time, such as 10/s or 100/m; a number alone is per second
         #[arg(long, value_parser = rate)]
         rate: Option<Duration>,
         /// Only list the dead letters that would be redriven
@@ -103,8 +104,8 @@ impl DeadLetterFilter {
 }
 
 fn rate(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a rate: write 10/s or 100/m");
-    let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let wrong = || format!("{text:?} is not a rate: write 10/s, 100/m or 1000/h; a number alone is per second");
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
     let number: u32 = number.trim().parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
     let unit = match unit.trim() {
         "s" => Duration::from_secs(1),
@@ -129,7 +130,12 @@ impl DlqCommand {
         match self {
             DlqCommand::Ls { which, limit } => {
                 let preview = if global.json { None } else { Some(PREVIEW) };
-                list(global, &access.select(which.query(preview), *limit).await?, *limit)
+                let found = access.select(which.query(preview), *limit).await?;
+                list(global, &found)?;
+                if found.len() == *limit && !global.json {
+                    print::message(&more(*limit, access.count(which).await?));
+                }
+                Ok(Exit::Ok)
             }
             DlqCommand::Show { id } => show(global, &access.show(*id).await?),
             DlqCommand::Redrive { chosen, rate, dry_run } => {
@@ -140,7 +146,16 @@ impl DlqCommand {
     }
 }
 
-fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) -> Result<Exit> {
+/// That a list is cut, and of how many; `None`: a pattern or a code selects, and nobody has counted.
+fn more(limit: usize, count: Option<u64>) -> String {
+    match count {
+        Some(count) if count <= limit as u64 => format!("all {count}"),
+        Some(count) => format!("the first {limit} of {count}; --limit shows more"),
+        None => format!("the first {limit} of those selected; --limit shows more, if there are more"),
+    }
+}
+
+fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter]) -> Result<Exit> {
     if global.json {
         dead_letters.iter().try_for_each(print::json)?;
         return Ok(Exit::Ok);
@@ -166,9 +181,6 @@ fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) ->
         ["ID", "DIED", "ROUTE", "EVENT", "TRIED", "CODE", "REASON", "PAYLOAD"],
         &dead_letters.iter().map(row).collect::<Vec<_>>(),
     )?;
-    if dead_letters.len() == limit {
-        print::message(&format!("the first {limit}; --limit shows more"));
-    }
     Ok(Exit::Ok)
 }
 
@@ -185,6 +197,7 @@ fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
         ("code", dead_letter.code.clone()),
         ("reason", print::visible(&dead_letter.reason)),
         ("tried", format!("{} time(s)", dead_letter.attempts)),
+        ("redriven", dead_letter.last_redrive.as_ref().map(redriven).unwrap_or_default()),
         ("source", format!("{} ({}), lane {:?}", dead_letter.source, dead_letter.kind, dead_letter.lane)),
         ("event", print::visible(&dead_letter.event)),
         ("accepted", print::time(dead_letter.timestamp.millis())),
@@ -208,6 +221,11 @@ fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// The last redrive, which failed.
+fn redriven(FailedRedrive { at, reason }: &FailedRedrive) -> String {
+    format!("{}, in vain: {}", print::time(at.millis()), print::visible(reason))
+}
+
 async fn redrive_all(
     global: &GlobalArgs,
     access: &DeadLetterAccess,
@@ -218,11 +236,11 @@ async fn redrive_all(
     let dead_letters = access.chosen(chosen).await?;
     if dry_run {
         print::message(&format!("{} dead letter(s) would be redriven", dead_letters.len()));
-        return list(global, &dead_letters, usize::MAX);
+        return list(global, &dead_letters);
     }
     // The first tick comes at once.
     let mut pace = rate.map(tokio::time::interval);
-    let (mut redriven, mut failed) = (0, 0);
+    let (mut redriven, mut failures) = (0, Vec::new());
     for StoredDeadLetter { id, dead_letter, .. } in &dead_letters {
         if let Some(pace) = &mut pace {
             pace.tick().await;
@@ -230,13 +248,15 @@ async fn redrive_all(
         match access.redrive(*id, &dead_letter.route).await {
             Ok(()) => redriven += 1,
             Err(error) => {
-                failed += 1;
-                print::message(&format!("{id} stays: {}", print::visible(&format!("{error:#}"))));
+                let error = format!("{error:#}");
+                print::message(&format!("{id} stays: {}", print::visible(&error)));
+                failures.push(json!({"id": id, "error": error}));
             }
         }
     }
+    let failed = failures.len();
     if global.json {
-        print::json(&json!({"redriven": redriven, "failed": failed}))?;
+        print::json(&json!({"redriven": redriven, "failed": failed, "failures": failures}))?;
     } else {
         print::message(&format!("{redriven} redriven, {failed} failed"));
     }
@@ -273,7 +293,9 @@ mod tests {
     #[test]
     fn rates_are_numbers_per_time() {
         assert_eq!(rate("10/s"), Ok(Duration::from_millis(100)));
+        assert_eq!(rate("10"), rate("10/s"));
         assert_eq!(rate("120/m"), Ok(Duration::from_millis(500)));
-        assert!(rate("0/s").is_err() && rate("fast").is_err() && rate("1/d").is_err());
+        assert!(rate("0").is_err() && rate("").is_err() && rate("10/").is_err() && rate("0/s").is_err());
+        assert!(rate("fast").is_err() && rate("1/d").is_err());
     }
 }

@@ -70,6 +70,12 @@ impl InvokeArgs {
         };
         print::line(shown.get())?;
         let result: InvokeResult = serde_json::from_str(shown.get())?;
+        if !result.filtered.is_empty() {
+            let (dropped, all) = (result.filtered.len(), events.len());
+            print::message(&format!(
+                "the route's filter does not match {dropped} of {all} event(s): the plugin did not get them"
+            ));
+        }
         Ok(if result.failed || result.failure.is_some() { Exit::Failed } else { Exit::Ok })
     }
 
@@ -94,6 +100,8 @@ struct InvokeResult {
     failed: bool,
     #[serde(default)]
     failure: Option<Box<RawValue>>,
+    #[serde(default)]
+    filtered: Vec<usize>,
 }
 
 /// Loads routes from the store, for commands that run without a router.

@@ -9,7 +9,7 @@ use chrono::SecondsFormat;
 use esclusa_flow::hidden_text::escape_hidden;
 use esclusa_pipeline::meter::epoch_millis;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 
 /// The reader of standard output has closed it.
@@ -56,18 +56,25 @@ pub(super) fn error(text: &str) {
     write_message("ERROR", text);
 }
 
-/// Writes a line of JSON to standard error, in place of messages.
-pub(super) fn problems(json: &serde_json::Value) {
-    // If standard error cannot be written, there is no way left to report that.
-    let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(&json.to_string()));
+/// A problem that is at no place of routes.toml, in the form of those that are.
+pub(super) fn problem(message: &str) -> Value {
+    json!({"severity": "error", "message": message})
+}
+
+/// The answer of a command that failed, for programs: every command has this shape.
+pub(super) fn failed_answer(problems: Vec<Value>) -> Value {
+    let (warnings, errors): (Vec<Value>, Vec<Value>) =
+        problems.into_iter().partition(|problem| problem["severity"] == "warning");
+    json!({"ok": false, "errors": errors, "warnings": warnings})
 }
 
 fn write_message(level: &str, text: &str) {
+    // If standard error cannot be written, there is no way left to report that.
     if telemetry::json() {
         let timestamp = time(epoch_millis());
-        problems(&json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"}));
+        let line = json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"});
+        let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(&line.to_string()));
     } else {
-        // As above.
         let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(text));
     }
 }

@@ -34,7 +34,11 @@ pub(super) fn iam_policy(global: &GlobalArgs) -> Result<Exit> {
     let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
     match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
-        None => print::message("no route uses AWS: no policy is needed"),
+        // JSON on standard output in any case: a policy that allows nothing is none.
+        None => {
+            print::message("no route uses AWS: no policy is needed");
+            print::line("null")?;
+        }
     }
     Ok(Exit::Ok)
 }
@@ -44,8 +48,11 @@ impl Explain {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let Some(code) = &self.code else { return list(global) };
         let text = esclusa_config::codes::explain(code);
-        let text =
-            text.ok_or_else(|| UsageError(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
+        let text = text.ok_or_else(|| {
+            let meant = esclusa_config::codes::meant_by(code).join(" or ");
+            let meant = if meant.is_empty() { ";".to_owned() } else { format!(": did you mean {meant}?") };
+            UsageError(format!("there is no code {code:?}{meant} `esclusa explain` lists all of them"))
+        })?;
         if global.json {
             print::json(&json!({"code": code, "text": text}))?;
         } else {

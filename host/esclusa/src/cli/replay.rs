@@ -85,8 +85,10 @@ impl ReplayArgs {
             done = self.replay(global, &plan, &job, scratch.clone()) => done,
             () = signals.end() => Err(anyhow!("route {}: stopped; the table holds a part", self.route)),
         };
-        // Closed first: no thread may write into the directory while it is being removed.
+        // Closed and dropped first: no thread may write into the directory while it is being removed, and the store deletes
+        // files of its own at its end.
         scratch.close();
+        drop(scratch);
         if let Err(error) = directory.close() {
             print::message(&format!("warning: cannot remove the directory of positions: {error}"));
         }

@@ -1,12 +1,15 @@
 //! `esclusa routes` and `esclusa status`: the routes of the configuration, and their state.
 
-use super::connect::{RouterOrStore, connect, find_router};
+use super::connect::{Found, RouterOrStore, connect, look};
+use super::router_file::RouterAddress;
 use super::{GlobalArgs, print};
 use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use crate::dead_letters;
+use crate::runtime::backlog::BacklogStatus;
 use crate::runtime::listening::ListenerStatus;
 use crate::runtime::output_status::{OutputStatus, outputs};
+use crate::runtime::stale::{StaleFile, StaleState};
 use crate::runtime::status::{PartitionStatus, RouteStatus, Status};
 use anyhow::Result;
 use esclusa_config::{LoadedConfig, show_duration};
@@ -28,17 +31,15 @@ struct ListedRoute {
 
 /// `esclusa routes`.
 pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
-    let status = match find_router(global).await {
-        Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
-        None => None,
-    };
-    let routes: Vec<ListedRoute> = match &status {
-        Some(status) => status.routes.iter().map(at_work).collect(),
+    let found = look(global).await;
+    let routes: Vec<ListedRoute> = match &found {
+        Found::Running(client) => client.get::<Status>("/api/v1/status").await?.routes.iter().map(at_work).collect(),
         // The list is made from the configuration alone: the store may be in use by another process.
-        None => configured(&global.load_quietly()?),
+        Found::Starting(_) => configured(&global.load_quietly()?, "starting"),
+        Found::Nobody => configured(&global.load_quietly()?, "not running"),
     };
     if global.json {
-        print::json(&json!({"running": status.is_some(), "routes": routes}))?;
+        print::json(&json!({"running": matches!(found, Found::Running(_)), "routes": routes}))?;
         return Ok(Exit::Ok);
     }
     let row = |route: &ListedRoute| {
@@ -51,12 +52,12 @@ pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn configured(loaded: &LoadedConfig) -> Vec<ListedRoute> {
+fn configured(loaded: &LoadedConfig, state: &str) -> Vec<ListedRoute> {
     let route = |spec: &esclusa_config::plan::RouteSpec| ListedRoute {
         name: spec.name.to_string(),
         source: spec.source.to_string(),
         plugin: spec.plugin.display().to_string(),
-        state: "not running".to_owned(),
+        state: state.to_owned(),
         outputs: outputs(spec, &loaded.plan),
     };
     loaded.plan.routes.iter().map(route).collect()
@@ -75,6 +76,9 @@ fn at_work(route: &RouteStatus) -> ListedRoute {
 
 /// `esclusa status`.
 pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
+    if let Found::Starting(router) = look(global).await {
+        return starting(global, &router);
+    }
     match connect(global).await? {
         RouterOrStore::Router(client) => {
             let status: Status = client.get("/api/v1/status").await?;
@@ -98,7 +102,19 @@ pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-const HEADING: [&str; 11] = [
+/// The status of a router that is starting: its routes have none yet.
+fn starting(global: &GlobalArgs, router: &RouterAddress) -> Result<Exit> {
+    if global.json {
+        let none: [(); 0] = [];
+        print::json(&json!({"running": false, "pid": router.pid, "phase": router.phase, "routes": none}))?;
+    } else {
+        let (pid, phase) = (router.pid, router.phase);
+        print::message(&format!("esclusa starts as process {pid}: it is {phase}, and takes no events yet"));
+    }
+    Ok(Exit::Ok)
+}
+
+const HEADING: [&str; 12] = [
     "ROUTE",
     "STATE",
     "RECEIVED",
@@ -107,6 +123,7 @@ const HEADING: [&str; 11] = [
     "FILTERED",
     "DEAD",
     "IN FLIGHT",
+    "WAITING",
     "UNDELIVERED",
     "DEAD LETTERS",
     "LAST ERROR",
@@ -114,9 +131,11 @@ const HEADING: [&str; 11] = [
 
 fn at_this_moment(status: &Status) -> Result<()> {
     print::message(&format!("esclusa {} runs as process {}", status.version, status.pid));
+    print_stale(&status.stale);
     let row = |route: &RouteStatus| {
         let (reading, counts) = (&route.reading, &route.reading.counts);
         let error = route.reason.as_ref().map(|reason| format!("halted: {reason}"));
+        let waits = route.backlog.as_ref().map_or_else(|| "-".to_owned(), |backlog| backlog.waiting.to_string());
         let last = reading
             .last_error
             .as_ref()
@@ -140,6 +159,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
             counts.filtered.to_string(),
             counts.dead.to_string(),
             reading.in_flight.to_string(),
+            waits,
             route.undelivered().to_string(),
             route.dead_letters.to_string(),
             print::short(&error, 100),
@@ -150,6 +170,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     partitions(status)?;
     listeners(status)?;
     status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
+    status.routes.iter().filter_map(halted).for_each(|line| print::message(&line));
     print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
@@ -239,6 +260,21 @@ fn partitions(status: &Status) -> Result<()> {
     print::table(["PARTITION", "ROUTE", "POSITION", "END", "BEHIND", "TIME"], &rows)
 }
 
+/// What a halted route holds up, and how it goes on; `None` if the route is not halted.
+fn halted(route: &RouteStatus) -> Option<String> {
+    let reason = route.reason.as_ref()?;
+    let waits = match &route.backlog {
+        Some(BacklogStatus { waiting, oldest_millis, .. }) => {
+            let oldest = oldest_millis.map(|age| show_duration(Duration::from_secs(age / 1000)));
+            let oldest = oldest.map_or_else(String::new, |oldest| format!(", the oldest for {oldest}"));
+            format!("{waiting} event(s) wait{oldest}")
+        }
+        None => "its source does not say how many events wait".to_owned(),
+    };
+    let reason = print::short(reason, 200);
+    Some(format!("route {} is halted: {reason}; {waits}; `esclusa resume {0}` lets it go on", route.name))
+}
+
 /// How far behind a route is in the shards of its source; `None` if the source has no shards.
 fn behind(route: &RouteStatus) -> Option<String> {
     let shards = route.shards.as_ref()?;
@@ -253,6 +289,22 @@ fn behind(route: &RouteStatus) -> Option<String> {
     let gaps = if shards.gaps > 0 { format!("; {} gap(s), see the log", shards.gaps) } else { String::new() };
     let word = if route.kind == "kafka" { "partition(s)" } else { "shard(s)" };
     Some(format!("route {}: {} {word}, {behind}{records}{unowned}{gaps}", route.name, shards.working))
+}
+
+/// Prints the files whose content on disk is not what runs.
+fn print_stale(stale: &[StaleFile]) {
+    for StaleFile { file, state, since, message, .. } in stale {
+        let word = match state {
+            StaleState::Loading => "is being loaded",
+            StaleState::Refused => "was refused",
+            StaleState::Missing => "is missing",
+        };
+        let (file, message) = (print::visible(file), print::short(message, 1000));
+        print::message(&format!(
+            "WHAT RUNS IS NOT WHAT IS ON DISK: {file} {word} since {}: {message}",
+            print::time(*since)
+        ));
+    }
 }
 
 /// Prints a message for the dead letters of removed routes, which no row of the table counts.

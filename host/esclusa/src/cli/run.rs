@@ -1,26 +1,23 @@
 //! `esclusa run`: starts the router, keeps it up to date, and stops it.
 
 mod backstop;
+mod start;
 mod upkeep;
 
-use super::connect::RouterAddress;
-use super::{GlobalArgs, InvalidConfiguration, print};
-use crate::admin::{self, StartingListener};
+use super::router_file::Phase;
+use super::{GlobalArgs, print};
 use crate::cli::Exit;
 use crate::configuration;
 use crate::file_watch::FileWatch;
 use crate::listener::Listeners;
-use crate::plugins;
+use crate::runtime::Runtime;
 use crate::runtime::status::Status;
-use crate::runtime::{RunOptions, Runtime, StartError};
+use crate::telemetry;
 use crate::threads::Threads;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use backstop::Backstop;
-use esclusa_config::LoadedConfig;
-use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use start::{RouterThreads, StartedRouter};
 use std::time::Duration;
 use tokio::time::Instant;
 use upkeep::Upkeep;
@@ -50,23 +47,20 @@ impl RunArgs {
         let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
         // Dropped last: health is answered until the end.
-        let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
+        let threads = RouterThreads {
+            admin: Threads::of_admin().context("cannot start the threads of the HTTP side")?,
+            guests: Threads::of_guests().context("cannot start the threads of guests")?,
+        };
         let mut watch = FileWatch::new();
         // Watched before it is read, so that a change during the start is noticed.
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));
         let mut signals = Signals::new()?;
-        let starting = listen(&threads, &loaded).await?;
-        let guests = Threads::of_guests().context("cannot start the threads of guests")?;
-        let runtime = start(loaded, &guests, self.until_idle).await?;
+        let started = self.start(global, &threads, loaded).await?;
+        let StartedRouter { runtime, admin, listeners, mut file } = started;
         backstop.router_runs(&runtime);
         let before = runtime.status();
-        let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
-        let admin = starting.map(serve).transpose()?;
-        let address = admin.as_ref().map(|admin| admin.address);
-        let listeners = Listeners::start(&runtime).map_err(anyhow::Error::msg)?;
-        let posted = post(&runtime.loaded(), address, &listeners)?;
         backstop::tell_longest_stop(runtime.loaded().plan.drain_delay(), self.drain_timeout);
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
@@ -79,6 +73,7 @@ impl RunArgs {
             why = runtime.store().failed() => Some(why),
         };
         let after = runtime.status();
+        file.set_phase(Phase::Draining);
         // Before readiness says so: a client that has seen it gets no answer that keeps its connection.
         listeners.drain();
         if let Some(admin) = &admin {
@@ -89,14 +84,15 @@ impl RunArgs {
             complete = self.drain(&listeners, &runtime) => complete,
             () = signals.stop() => {
                 tracing::warn!("stopped at once; events in flight are delivered again");
-                drop(posted);
+                drop(file);
+                telemetry::finish();
                 std::process::exit(i32::from(Exit::Incomplete.code()));
             }
         };
         if let Some(admin) = admin {
             admin.close().await;
         }
-        drop(posted);
+        drop(file);
         summarize(&before, &after);
         if let Some(why) = failed {
             bail!(
@@ -133,67 +129,6 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, limit = limit.current, "the limit of open files cannot be raised");
     }
-}
-
-/// Listens if the configuration has `[admin]`.
-async fn listen(threads: &Threads, loaded: &LoadedConfig) -> Result<Option<StartingListener>> {
-    let Some(plan) = &loaded.plan.admin else { return Ok(None) };
-    let starting = StartingListener::listen(threads, plan.listen).await;
-    Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
-}
-
-async fn start(loaded: LoadedConfig, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
-    let cache_dir = Some(loaded.plan.engine.join("cache"));
-    let (compiler, threads) = (plugins::compiler(), guests.handle());
-    let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
-    let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
-    match Runtime::start(loaded, sandbox, RunOptions { until_idle }).await {
-        Ok(runtime) => Ok(runtime),
-        Err(StartError::Plugins(refused)) => {
-            Err(InvalidConfiguration(configuration::refusals(&plan, &locator, &refused)).into())
-        }
-        Err(error) => Err(anyhow!(error)),
-    }
-}
-
-/// Writes `router.json`, and prints the addresses that can be opened.
-fn post(
-    loaded: &LoadedConfig,
-    admin: Option<std::net::SocketAddr>,
-    listeners: &Listeners,
-) -> Result<super::connect::RouterFile> {
-    let listeners = listeners.addresses();
-    announce(loaded, admin, &listeners);
-    RouterAddress { pid: std::process::id(), admin, listeners }.post(&loaded.plan.engine)
-}
-
-/// Prints the addresses that can be opened.
-fn announce(
-    loaded: &LoadedConfig,
-    address: Option<std::net::SocketAddr>,
-    listeners: &BTreeMap<String, std::net::SocketAddr>,
-) {
-    let plan = &loaded.plan;
-    let routes = plan.routes.len();
-    match address {
-        Some(address) => {
-            print::message(&format!("esclusa runs {routes} route(s); open http://{address}/"));
-            for (name, source) in &plan.sources {
-                if matches!(source, esclusa_config::plan::Source::Http { on: None, .. }) {
-                    print::message(&format!("  events for {name}: POST http://{address}/ingest/{name}"));
-                }
-            }
-        }
-        None => {
-            print::message(&format!("esclusa runs {routes} route(s); without [admin] there is no dashboard and no API"))
-        }
-    }
-    for (name, address) in listeners {
-        let tls = plan.listeners.get(name).is_some_and(|listener| listener.tls.is_some());
-        let scheme = if tls { "https" } else { "http" };
-        print::message(&format!("  listener {name}: {scheme}://{address}/"));
-    }
-    tracing::info!(routes, engine = %plan.engine.display(), "running");
 }
 
 /// Prints the halted routes, those with an open breaker, and the number of new dead letters.

@@ -151,7 +151,7 @@ async fn upgrade(global: &GlobalArgs, path: PathBuf) -> Result<Exit> {
 async fn backup(global: &GlobalArgs, to: PathBuf, store: &StoreArgs) -> Result<Exit> {
     let made = to.clone();
     if store.store.is_none()
-        && let Some(router) = find_router(global).await
+        && let Some(router) = find_router(global).await?
     {
         let staged: Staged = router.post("/api/v1/store/backup", &()).await?;
         return copied(global, work(move || esclusa_embedded::copy_staged(&staged.path, &to)).await?, &made);

@@ -17,7 +17,7 @@ pub(crate) struct Invocation {
     route: String,
     plugin: Json,
     events: usize,
-    /// Events that the route's filter does not match; the plugin was called with them all the same.
+    /// Events that the route's filter does not match; the plugin did not get them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     filtered: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,10 +85,15 @@ impl Invocation {
             route: route.spec.name.to_string(),
             plugin: plugin(route),
             events,
-            filtered,
             failure,
             effects: output.effects.iter().map(|e| effect(e.cause.map(|cause| cause.0), &e.action)).collect(),
-            outcomes: output.outcomes.iter().map(outcome).collect(),
+            outcomes: output
+                .outcomes
+                .iter()
+                .map(outcome)
+                .chain(filtered.iter().map(|event| json!({"event": event, "outcome": "filtered"})))
+                .collect(),
+            filtered,
             replies: output.replies.iter().map(|r| reply(r.event.0, r)).collect(),
         }
     }

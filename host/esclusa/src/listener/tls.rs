@@ -1,5 +1,6 @@
 //! Certificates of listeners, read from their files.
 
+use crate::runtime::listening::NotListening;
 use esclusa_config::named_file;
 use esclusa_config::plan::TlsFiles;
 use rustls::ServerConfig;
@@ -11,21 +12,12 @@ use std::sync::Arc;
 /// The protocols that are offered, the better one first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Why certificate and key cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("[listener.{listener}]: {why} (listener::bad_tls)")]
-pub(crate) struct BadTls {
-    listener: String,
-    /// The reason.
-    pub why: String,
-}
-
 /// The settings of TLS for a listener with these files.
 ///
 /// # Errors
-/// A file cannot be read, or the key is not that of the certificate.
-pub(crate) fn settings(listener: &str, files: &TlsFiles) -> Result<Arc<ServerConfig>, BadTls> {
-    read(files).map_err(|why| BadTls { listener: listener.to_owned(), why })
+/// [`NotListening::Tls`]: a file cannot be read, or the key is not that of the certificate.
+pub(super) fn settings(listener: &str, files: &TlsFiles) -> Result<Arc<ServerConfig>, NotListening> {
+    read(files).map_err(|why| NotListening::Tls { name: listener.to_owned(), why })
 }
 
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {

@@ -7,9 +7,11 @@
 use super::{PluginRefusal, schema_cost};
 use esclusa_config::doubtful_templates::{DoubtfulTemplate, doubtful};
 use esclusa_config::granted_names::{needs_order, ungranted};
-use esclusa_config::plan;
+use esclusa_config::{nearest, plan};
 use esclusa_flow::secrets::LONGEST;
 use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ pub(crate) const CHILDREN: usize = 4;
 const NICENESS: i32 = 10;
 /// Most errors that are reported of one configuration.
 const ERRORS: usize = 100;
+/// Keys that a help lists.
+const NAMED: usize = 20;
 /// Most bytes of a reported error: it quotes the value, which may be large.
 const REASON: usize = 1 << 10;
 /// Most bytes of an error before its secrets are hidden: a cut must not go through one. In JSON a character has up to six times its
@@ -40,8 +44,58 @@ const WITH_SECRETS: usize = REASON + 6 * LONGEST;
 enum SchemaMismatch {
     /// The schema is not a JSON Schema.
     Schema(String),
-    /// The configuration does not follow the schema: the JSON pointer and the reason of each mistake.
-    Config(Vec<(String, String)>),
+    /// The configuration does not follow the schema: each mistake.
+    Config(Vec<ConfigMisfit>),
+}
+
+/// A place of a configuration that does not follow the schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConfigMisfit {
+    /// The place, a JSON pointer; empty: the configuration as a whole.
+    pub pointer: String,
+    /// True if the mistake is the key there, and not its value.
+    pub key: bool,
+    /// The mistake.
+    pub reason: String,
+    /// What was probably meant.
+    pub help: Option<String>,
+}
+
+impl ConfigMisfit {
+    /// The mistakes of an error of the schema: each unknown key is one, with the name that was probably meant.
+    fn of(error: &ValidationError<'_>, schema: &Value) -> Vec<Self> {
+        let pointer = error.instance_path().to_string();
+        let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
+            return vec![ConfigMisfit {
+                pointer,
+                key: false,
+                reason: cut(error.to_string(), WITH_SECRETS),
+                help: None,
+            }];
+        };
+        let path = error.schema_path().to_string();
+        let known =
+            path.rsplit_once('/').and_then(|(object, _)| schema.pointer(object)?.get("properties")?.as_object());
+        let known = || known.into_iter().flatten().map(|(name, _)| name.as_str());
+        let one = |name: &String| {
+            let help = match nearest(name, known()) {
+                Some(close) => Some(format!("did you mean `{close}`?")),
+                None if known().next().is_some() => {
+                    Some(format!("the keys are {}", known().take(NAMED).collect::<Vec<_>>().join(", ")))
+                }
+                None => None,
+            };
+            let step = name.replace('~', "~0").replace('/', "~1");
+            let reason = cut(format!("the plugin does not know the key `{name}`"), REASON);
+            ConfigMisfit {
+                pointer: format!("{pointer}/{step}"),
+                key: true,
+                reason,
+                help: help.map(|help| cut(help, REASON)),
+            }
+        };
+        unexpected.iter().map(one).collect()
+    }
 }
 
 /// Checks a route: its configuration follows the schema, it grants everything that the configuration names, and its
@@ -62,7 +116,7 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
         Ok(()) => {}
         Err(SchemaMismatch::Schema(why)) => return Err(PluginRefusal::Schema(why)),
         Err(SchemaMismatch::Config(problems)) => {
-            let shown = |(at, why)| (at, cut(route.secrets.mask(why), REASON));
+            let shown = |one: ConfigMisfit| ConfigMisfit { reason: cut(route.secrets.mask(one.reason), REASON), ..one };
             return Err(PluginRefusal::Config(problems.into_iter().map(shown).collect()));
         }
     }
@@ -107,8 +161,19 @@ pub(crate) fn check_config() -> ExitCode {
 fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
     let validator =
         jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string(), REASON)))?;
-    let errors = validator.iter_errors(config).take(ERRORS);
-    let problems: Vec<_> = errors.map(|e| (e.instance_path().to_string(), cut(e.to_string(), WITH_SECRETS))).collect();
+    let errors: Vec<_> = validator.iter_errors(config).take(ERRORS).collect();
+    let mut problems: Vec<ConfigMisfit> =
+        errors.iter().flat_map(|error| ConfigMisfit::of(error, schema)).take(ERRORS).collect();
+    // A misspelt key that is required would be two mistakes: one that is not known, and one that is missing.
+    let misspelt: Vec<String> = problems.iter().filter_map(|problem| problem.help.clone()).collect();
+    for error in &errors {
+        if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind()
+            && misspelt.contains(&format!("did you mean `{name}`?"))
+        {
+            let (pointer, reason) = (error.instance_path().to_string(), cut(error.to_string(), WITH_SECRETS));
+            problems.retain(|problem| problem.pointer != pointer || problem.reason != reason);
+        }
+    }
     if problems.is_empty() { Ok(()) } else { Err(SchemaMismatch::Config(problems)) }
 }
 
@@ -134,7 +199,32 @@ mod tests {
             panic!("it does not fit")
         };
         assert_eq!(problems.len(), ERRORS);
-        assert!(problems.iter().all(|(_, why)| why.len() < WITH_SECRETS + 8 && why.ends_with('…')));
+        assert!(problems.iter().all(|one| one.reason.len() < WITH_SECRETS + 8 && one.reason.ends_with('…')));
         assert!(ERRORS * (WITH_SECRETS + 8) < BOUNDS.answer, "the answer of a child");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_one_mistake_at_that_key_with_the_name_that_was_meant() {
+        let inner = json!({ "type": "object", "properties": { "field": {} }, "additionalProperties": false });
+        let schema = json!({
+            "type": "object", "required": ["table", "key"], "additionalProperties": false,
+            "properties": { "table": {}, "key": {}, "rules": { "type": "array", "items": inner } },
+        });
+        let found = |config: Value| match validate(&schema, &config) {
+            Err(SchemaMismatch::Config(problems)) => problems,
+            other => panic!("{other:?}"),
+        };
+        let misspelt = found(json!({ "tabel": "orders", "key": 1 }));
+        let [one] = &misspelt[..] else { panic!("{misspelt:?}") };
+        assert_eq!(
+            (one.pointer.as_str(), one.key, one.help.as_deref()),
+            ("/tabel", true, Some("did you mean `table`?"))
+        );
+        // Nothing like it: what is missing is told, too.
+        assert_eq!(found(json!({ "colour": "red", "key": 1 })).len(), 2);
+        let nested = found(json!({ "table": 1, "key": 1, "rules": [{ "feild": 1 }] }));
+        assert_eq!((nested.len(), nested[0].pointer.as_str()), (1, "/rules/0/feild"));
+        assert_eq!(nested[0].help.as_deref(), Some("did you mean `field`?"));
+        assert_eq!(found(json!({ "table": 1 }))[0].pointer, "", "a key that is only missing");
     }
 }

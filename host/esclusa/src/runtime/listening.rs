@@ -1,13 +1,56 @@
 //! The listeners of a router, as its reloads see them.
 
 use super::Runtime;
+use crate::refusal::not_bound;
 use esclusa_config::plan::Plan;
+use esclusa_config::{Code, ConfigPlace, Diagnostic, Locator};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Puts prepared listeners in force, by the plan that they were prepared for.
 pub(crate) type PreparedListeners = Box<dyn FnOnce(&Plan) + Send>;
+
+/// Why a listener cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotListening {
+    /// Its address cannot be bound.
+    #[error("[listener.{name}] cannot listen on {address}: {why}")]
+    Address {
+        /// The listener.
+        name: String,
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// Its certificate or key cannot be used.
+    #[error("[listener.{name}]: {why}")]
+    Tls {
+        /// The listener.
+        name: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl NotListening {
+    /// The problem at its place in routes.toml.
+    #[must_use]
+    pub(crate) fn problem(&self, locator: &Locator) -> Diagnostic {
+        match self {
+            NotListening::Address { name, address, why } => {
+                not_bound(locator, &["listener", name], Code::LISTENER_NOT_BOUND, *address, why)
+            }
+            NotListening::Tls { name, .. } => {
+                let help = "write certificate and key as PEM files that belong together and that the router may read";
+                let place = ConfigPlace::Key(&["listener", name, "tls"]);
+                locator.diagnostic(place, Code::LISTENER_BAD_TLS, &self.to_string(), Some(help))
+            }
+        }
+    }
+}
 
 /// A listener at one moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,14 +74,11 @@ pub(crate) trait Listening: Send + Sync {
     /// Prepares the listeners of a plan: everything that may fail.
     ///
     /// # Errors
-    /// The reason, for people; nothing has changed then.
-    fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, String>;
+    /// [`NotListening`]; nothing has changed then.
+    fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, NotListening>;
 
     /// The listeners at this moment, by name.
     fn status(&self) -> Vec<ListenerStatus>;
-
-    /// Reads the certificates again. If one cannot be used, the old one stays.
-    fn read_certificates(&self);
 }
 
 impl Runtime {
@@ -48,7 +88,7 @@ impl Runtime {
         let _ = self.listeners.set(Arc::downgrade(listeners));
     }
 
-    pub(super) fn prepare_listeners(&self, plan: &Plan) -> Result<PreparedListeners, String> {
+    pub(super) fn prepare_listeners(&self, plan: &Plan) -> Result<PreparedListeners, NotListening> {
         match self.listeners.get().and_then(std::sync::Weak::upgrade) {
             Some(listeners) => listeners.prepare(plan),
             None => Ok(Box::new(|_| ())),
@@ -58,12 +98,5 @@ impl Runtime {
     pub(super) fn listener_status(&self) -> Vec<ListenerStatus> {
         let listeners = self.listeners.get().and_then(std::sync::Weak::upgrade);
         listeners.map_or_else(Vec::new, |listeners| listeners.status())
-    }
-
-    /// Reads the certificates of listeners again.
-    pub(crate) fn read_certificates(&self) {
-        if let Some(listeners) = self.listeners.get().and_then(std::sync::Weak::upgrade) {
-            listeners.read_certificates();
-        }
     }
 }

@@ -1,13 +1,14 @@
 //! Of several reloads of one file only the newest counts: it stops older ones that are still loading, and they return
 //! its outcome.
 
+use crate::refusal::Refusal;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::sync::{oneshot, watch};
 
 /// The outcome of a reload: a summary of the changes, or the reason why there are none.
-type ReloadOutcome = Result<String, String>;
+type ReloadOutcome = Result<String, Refusal>;
 
 /// The outcome of a reload that may still be running.
 #[derive(Debug, Clone)]
@@ -20,7 +21,7 @@ impl PendingOutcome {
     /// Those of the reload.
     pub(super) async fn outcome(mut self) -> ReloadOutcome {
         let done = self.0.wait_for(Option::is_some).await;
-        done.ok().and_then(|done| done.clone()).unwrap_or_else(|| Err("the router is stopping".to_owned()))
+        done.ok().and_then(|done| done.clone()).unwrap_or_else(|| Err("the router is stopping".to_owned().into()))
     }
 }
 
@@ -29,13 +30,13 @@ impl PendingOutcome {
 pub(super) enum ReloadError {
     /// A newer reload of the file has begun.
     Newer(PendingOutcome),
-    /// It failed, for this reason.
-    Failed(String),
+    /// It failed, for these reasons.
+    Failed(Refusal),
 }
 
-impl From<String> for ReloadError {
-    fn from(why: String) -> Self {
-        ReloadError::Failed(why)
+impl<R: Into<Refusal>> From<R> for ReloadError {
+    fn from(why: R) -> Self {
+        ReloadError::Failed(why.into())
     }
 }
 
@@ -69,7 +70,7 @@ impl ReloadAttempt {
     ///
     /// # Errors
     /// [`ReloadError`].
-    pub(super) async fn load<T>(&mut self, load: impl Future<Output = Result<T, String>>) -> Result<T, ReloadError> {
+    pub(super) async fn load<T>(&mut self, load: impl Future<Output = Result<T, Refusal>>) -> Result<T, ReloadError> {
         tokio::select! {
             biased;
             Ok(newer) = &mut self.newer => Err(ReloadError::Newer(newer)),
@@ -93,7 +94,7 @@ impl ReloadAttempt {
 
 #[cfg(test)]
 mod tests {
-    use super::{NewestReloads, ReloadError};
+    use super::{NewestReloads, Refusal, ReloadError};
     use std::future::pending;
     use std::path::Path;
 
@@ -103,7 +104,7 @@ mod tests {
         let (mut old, mut other) = (newest.begin(Path::new("a")), newest.begin(Path::new("b")));
         old.still_newest().unwrap();
         let mut new = newest.begin(Path::new("a"));
-        let undone = old.load(pending::<Result<(), String>>()).await.unwrap_err();
+        let undone = old.load(pending::<Result<(), Refusal>>()).await.unwrap_err();
         let ReloadError::Newer(newer) = undone else { panic!("{undone:?}") };
         new.still_newest().unwrap();
         other.still_newest().unwrap();

@@ -6,10 +6,11 @@
 
 use super::newest_reload::{ReloadAttempt, ReloadError};
 use super::{RunningRoute, Runtime};
+use crate::refusal::{self, Refusal};
 use crate::wiring::{Resources, aws, store_schema};
 use crate::{dead_letters, plugins};
-use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{self, Plan};
+use esclusa_config::{Code, ConfigPlace, LoadedConfig};
 use esclusa_embedded::StoreSchema;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 /// How long a route that is stopped or restarted may take to finish its events in flight.
 const DRAIN: Duration = Duration::from_secs(30);
+/// The name of the configuration among the files that are reloaded.
+const ROUTES: &str = "routes.toml";
 
 impl Runtime {
     /// Loads the plugin at `path` and swaps it in for all routes that use it. Batches in flight finish with the old
@@ -28,10 +31,12 @@ impl Runtime {
     ///
     /// # Errors
     /// The reasons, for people; nothing has changed then.
-    pub(crate) async fn reload_plugin(&self, path: &Path) -> Result<String, String> {
+    pub(crate) async fn reload_plugin(&self, path: &Path) -> Result<String, Refusal> {
         let mut reload = self.newest.begin(path);
+        let what = path.display().to_string();
+        self.stale.loads(&what);
         let result = self.unless_stopping(self.replace(path, &mut reload)).await;
-        self.conclude(&reload, &path.display().to_string(), result).await
+        self.conclude(&reload, &what, result).await
     }
 
     /// Notes the outcome of a reload, unless a newer one of the same file took over: that one notes its outcome for
@@ -41,7 +46,7 @@ impl Runtime {
         reload: &ReloadAttempt,
         what: &str,
         result: Result<String, ReloadError>,
-    ) -> Result<String, String> {
+    ) -> Result<String, Refusal> {
         let outcome = match result {
             Err(ReloadError::Newer(newer)) => newer.outcome().await,
             Err(ReloadError::Failed(why)) => self.noted(what, Err(why)),
@@ -51,8 +56,12 @@ impl Runtime {
         outcome
     }
 
-    fn noted(&self, what: &str, outcome: Result<String, String>) -> Result<String, String> {
-        self.note_reload(what, outcome.clone());
+    fn noted(&self, what: &str, outcome: Result<String, Refusal>) -> Result<String, Refusal> {
+        match &outcome {
+            Ok(_) => self.stale.in_force(what),
+            Err(why) => self.stale.refused(what, why),
+        }
+        self.note_reload(what, &outcome);
         outcome
     }
 
@@ -60,15 +69,21 @@ impl Runtime {
         let loaded = self.loaded();
         let users: Vec<&plan::RouteSpec> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
-        let loaded_plugins = reload.load(self.load(&users)).await?;
+        let loaded_plugins = reload.load(self.load(&users, &loaded)).await?;
         let _changing = self.change_lock.lock().await;
         reload.still_newest()?;
         Ok(self.swap(&users, loaded_plugins, began))
     }
 
-    async fn load(&self, routes: &[&plan::RouteSpec]) -> Result<Vec<LoadedPlugin>, String> {
+    /// Loads the plugins of some routes of a configuration.
+    async fn load(&self, routes: &[&plan::RouteSpec], of: &LoadedConfig) -> Result<Vec<LoadedPlugin>, Refusal> {
         let loaded = plugins::load_all(&self.sandbox, routes.iter().copied()).await;
-        loaded.map_err(|refused| describe(&refused))
+        loaded.map_err(|refused| {
+            let problems = refusal::refusals(&of.plan, &of.locator, &refused).0;
+            let helps: BTreeSet<&str> = problems.iter().filter_map(|problem| problem.help.as_deref()).collect();
+            let helps: String = helps.into_iter().map(|help| format!("; help: {help}")).collect();
+            Refusal { message: describe(&refused) + &helps, problems }
+        })
     }
 
     fn swap(&self, users: &[&plan::RouteSpec], loaded_plugins: Vec<LoadedPlugin>, began: u64) -> String {
@@ -92,31 +107,41 @@ impl Runtime {
     ///
     /// # Errors
     /// The reasons, for people; nothing has changed then.
-    pub(crate) async fn reload_config(&self, new: LoadedConfig) -> Result<String, String> {
-        let mut reload = self.newest.begin(Path::new("routes.toml"));
+    pub(crate) async fn reload_config(&self, new: LoadedConfig) -> Result<String, Refusal> {
+        let mut reload = self.newest.begin(Path::new(ROUTES));
+        self.stale.loads(ROUTES);
         let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
-        self.conclude(&reload, "routes.toml", result).await
+        self.conclude(&reload, ROUTES, result).await
     }
 
-    /// Notes a new configuration that has mistakes.
-    pub(crate) fn refuse_config(&self, problems: &str) {
-        self.note_reload("routes.toml", Err(problems.to_owned()));
+    /// Notes a new configuration that has mistakes; gives them back.
+    pub(crate) fn refuse_config(&self, why: Refusal) -> Refusal {
+        self.stale.refused(ROUTES, &why);
+        self.note_reload(ROUTES, &Err(why.clone()));
+        why
     }
 
     /// Loads the plugins that the new configuration needs, and puts the configuration in force.
     async fn prepare(&self, new: LoadedConfig, reload: &mut ReloadAttempt) -> Result<String, ReloadError> {
         let old = self.loaded();
-        if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
-            return Err(ReloadError::Failed("[admin] and [engine] change only with a restart".to_owned()));
+        for (section, same) in
+            [("admin", old.plan.admin == new.plan.admin), ("engine", old.plan.engine == new.plan.engine)]
+        {
+            if !same {
+                let message = format!("[{section}] changes only with a restart");
+                let help = "restart the router, or take the change back";
+                let place = ConfigPlace::Key(&[section]);
+                return Err(new.locator.diagnostic(place, Code::ENGINE_NEEDS_RESTART, &message, Some(help)).into());
+            }
         }
-        let listeners = self.prepare_listeners(&new.plan).map_err(ReloadError::Failed)?;
+        let listeners = self.prepare_listeners(&new.plan).map_err(|why| why.problem(&new.locator))?;
         let mut loaded_plugins: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
         loop {
             let stay = self.staying(&new.plan);
             let lacks =
                 |route: &&plan::RouteSpec| !stay.contains(&route.name) && !loaded_plugins.contains_key(&route.name);
             let missing: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(lacks).collect();
-            let found = reload.load(self.load(&missing)).await?;
+            let found = reload.load(self.load(&missing, &new)).await?;
             loaded_plugins.extend(missing.iter().map(|route| route.name.clone()).zip(found));
             let _changing = self.change_lock.lock().await;
             reload.still_newest()?;
@@ -186,6 +211,9 @@ impl Runtime {
                 message = format!("{message}; {}", dead_letters::removed_route_message(&route, count));
             }
         }
+        // A plugin that was refused and that no route uses any more is forgotten.
+        let used = new.plan.routes.iter().map(|route| route.plugin.display().to_string());
+        self.stale.keep(&used.chain([ROUTES.to_owned()]).collect());
         self.loaded.store(Arc::new(new));
         Ok(message)
     }
@@ -195,7 +223,7 @@ impl Runtime {
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;
-            _ = stopping.wait_for(|stopping| *stopping) => Err(ReloadError::Failed("the router is stopping".to_owned())),
+            _ = stopping.wait_for(|stopping| *stopping) => Err("the router is stopping".to_owned().into()),
             result = reload => result,
         }
     }
@@ -250,16 +278,20 @@ fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan:
 #[cfg(test)]
 mod tests {
     use super::{describe, plugins::PluginRefusal};
+    use crate::plugins::config_check::ConfigMisfit;
 
     #[test]
     fn a_reason_is_given_once_for_all_routes_that_have_it() {
         let config = || {
-            let extra = (String::new(), "Additional properties are not allowed".to_owned());
-            PluginRefusal::Config(vec![extra, ("/key".to_owned(), "\"id\" is required".to_owned())])
+            let misfit = |pointer: &str, reason: &str| {
+                let (pointer, reason) = (pointer.to_owned(), reason.to_owned());
+                ConfigMisfit { pointer, key: false, reason, help: None }
+            };
+            PluginRefusal::Config(vec![misfit("", "it is no object"), misfit("/key", "\"id\" is required")])
         };
         let refused =
             [("a".into(), config()), ("b".into(), PluginRefusal::Init("no".to_owned())), ("c".into(), config())];
-        let same = "routes a, c: the route's config does not fit the plugin: Additional properties are not allowed; \
+        let same = "routes a, c: the route's config does not fit the plugin: it is no object; \
             /key: \"id\" is required";
         assert_eq!(describe(&refused), format!("{same}; route b: no"));
     }

@@ -4,8 +4,10 @@ use super::backlog::BacklogStatus;
 use super::health::{Health, SHARDS};
 use super::listening::ListenerStatus;
 use super::output_status::{OutputStatus, outputs_at_work};
+use super::stale::StaleFile;
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
+use crate::refusal::Refusal;
 use esclusa_config::plan;
 use esclusa_embedded::Store;
 use esclusa_flow::lag::{Lag, ShardLag};
@@ -38,6 +40,9 @@ pub(crate) struct Status {
     /// How full the store is, and how much it may hold.
     #[serde(default)]
     pub store: StoreStatus,
+    /// The files whose content on disk is not what runs.
+    #[serde(default)]
+    pub stale: Vec<StaleFile>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
 }
@@ -242,6 +247,7 @@ impl Runtime {
             expired_items: self.store.expired_counts(),
             listeners: self.listener_status(),
             store: StoreStatus::of(&self.store),
+            stale: self.stale_files(),
             reloads: self.reloads.lock().clone(),
         }
     }
@@ -283,15 +289,15 @@ impl Runtime {
     }
 
     /// Remembers a reload, and logs it.
-    pub(super) fn note_reload(&self, what: &str, result: Result<String, String>) {
+    pub(super) fn note_reload(&self, what: &str, result: &Result<String, Refusal>) {
         let (ok, message) = match result {
-            Ok(message) => (true, message),
-            Err(message) => (false, message),
+            Ok(message) => (true, message.clone()),
+            Err(refusal) => (false, refusal.message.clone()),
         };
         if ok {
             tracing::info!(what, message, "reloaded");
         } else {
-            tracing::error!(what, reason = message, "not reloaded; the router runs on as before");
+            tracing::error!(what, why = message, "not reloaded; the router runs on as before");
         }
         let mut reloads = self.reloads.lock();
         reloads.insert(0, ReloadStatus { at: epoch_millis(), what: what.to_owned(), ok, message });

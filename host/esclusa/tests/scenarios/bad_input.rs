@@ -111,7 +111,7 @@ fn a_second_router_on_the_same_data_refuses_and_the_first_goes_on() {
     router.start();
     let second = router.run(&["run", "--until-idle"]);
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(1), "{message}");
+    assert_eq!(second.status.code(), Some(69), "{message}");
     assert!(message.contains("data"), "{message}");
     router.until("the first goes on", |r| r.route("copies").is_some_and(|x| x["reading"]["counts"]["done"] == 1));
     assert_eq!(router.signal("TERM"), 0);

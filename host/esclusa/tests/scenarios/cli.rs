@@ -74,8 +74,8 @@ fn a_sound_configuration_is_0_and_a_broken_one_is_78_with_every_problem() {
         fails(&output, 78, "route::duplicate");
     }
     let output = router.run(&["validate", "--json"]);
-    let problems: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert!(problems.as_array().unwrap().len() >= 2);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["ok"] == false && answer["errors"].as_array().unwrap().len() >= 2, "{answer}");
     fails(&router.run(&["validate", "-c", "nowhere.toml"]), 78, "nowhere.toml");
 }
 
@@ -161,7 +161,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     fails(&router.run(&["send", "nothing", "jobs.jsonl"]), 1, "jobs, orders, ticks");
     router.write("bad.jsonl", "{\"id\": 3}\nnope\n");
     fails(&router.run(&["send", "jobs", "bad.jsonl"]), 1, "line 2 is not JSON");
-    fails(&router.run(&["run"]), 1, "in use by process");
+    fails(&router.run(&["run"]), 69, "in use by process");
 
     router.ok(&["pause", "jobs"]);
     assert_eq!(router.route("jobs").unwrap()["state"], "paused");
@@ -276,7 +276,12 @@ fn a_dead_letter_is_found_shown_and_redriven_once_its_cause_is_gone() {
     let id = italian[0]["id"].to_string();
     assert!(router.ok(&["dlq", "show", &id]).contains("\"country\": \"IT\""));
     // Nothing has changed: the event fails again, and the dead letter stays.
+    let tried = italian[0]["attempts"].as_u64().unwrap();
     fails(&router.run(&["dlq", "redrive", &id]), 1, "stays");
+    let again = letters(&["--where", r#"{"data": {"country": ["IT"]}}"#]);
+    assert_eq!((&again[0]["attempts"], &again[0]["code"]), (&json!(tried + 1), &json!("rejected")), "{again:?}");
+    assert!(again[0]["last_redrive"]["reason"].as_str().unwrap().starts_with("rejected: "), "{again:?}");
+    assert!(router.ok(&["dlq", "show", &id]).contains(", in vain: rejected: "));
     assert_eq!(letters(&[]).len(), 2);
     router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
     router.ok(&["dlq", "redrive", "--all", "--dry-run"]);
@@ -294,8 +299,16 @@ fn a_dead_letter_is_found_shown_and_redriven_once_its_cause_is_gone() {
 #[test]
 fn a_running_router_redrives_and_its_account_still_adds_up() {
     let mut router = settled("{\"id\": \"b\"}\n{\"id\": \"c\"}\n");
-    router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
     router.start();
+    let tried = |router: &Router| router.get("/api/v1/dlq").unwrap()[0]["attempts"].as_u64().unwrap();
+    let (id, before) = (router.get("/api/v1/dlq").unwrap()[0]["id"].to_string(), tried(&router));
+    fails(&router.run(&["dlq", "redrive", &id]), 1, "stays");
+    assert_eq!(tried(&router), before + 1);
+    let log = router.log();
+    let line = log.lines().find(|line| line.contains("a dead letter failed again")).unwrap();
+    assert!(line.contains(&format!("route=\"orders\" id={id} ")), "{line}");
+    router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
+    router.ok(&["reload"]);
     router.ok(&["dlq", "redrive", "--route", "orders", "--rate", "100/s"]);
     assert_eq!(router.scan("orders").len(), 2);
     assert_eq!(router.get("/api/v1/dlq").unwrap(), json!([]));

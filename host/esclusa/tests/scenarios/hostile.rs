@@ -90,3 +90,34 @@ fn every_attack_ends_in_dead_letters_of_its_own_name_and_the_neighbour_does_not_
     assert!(router.ok(&["audit"]).contains("adds up"));
     assert_eq!(router.signal("TERM"), 0);
 }
+
+#[test]
+fn a_halted_route_tells_how_much_waits_as_it_grows() {
+    let head = routes();
+    let head = head.split("[[route]]").next().unwrap();
+    let plugin = guests().join("hostile.wasm").display().to_string();
+    let route = |name: &str, source: &str| {
+        format!(
+            "[[route]]\nname = \"{name}\"\nsource = \"{source}\"\nplugin = \"{plugin}\"\nbatch_size = 1\nconfig = {{ do = \"halt\" }}\n"
+        )
+    };
+    let queue = "[source.jobs]\nkind = \"queue\"\n";
+    let mut router = Router::new(&[head, queue, &route("events", "events"), &route("jobs", "jobs")].concat());
+    router.start();
+    router.write("two.jsonl", "{\"id\": \"1\"}\n{\"id\": \"2\"}\n");
+    let waiting = |router: &Router, name: &str| router.route(name).unwrap()["backlog"]["waiting"].clone();
+    for (total, name) in [(2, "events"), (4, "events"), (2, "jobs"), (4, "jobs")] {
+        router.ok(&["send", name, "two.jsonl"]);
+        router.until("it is halted", |router| router.route(name).unwrap()["state"] == "halted");
+        router.until("all of them wait", |router| waiting(router, name) == total);
+        let output = router.run(&["status"]);
+        let (table, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(table.contains("WAITING"), "{table}");
+        let line = said.lines().find(|line| line.contains(&format!("route {name} is halted: "))).unwrap();
+        assert!(line.contains(&format!("{total} event(s) wait, the oldest for ")), "{line}");
+        assert!(line.contains(&format!("`esclusa resume {name}`")), "{line}");
+        let (_, metrics) = router.request("GET", "/metrics", &[], b"").unwrap();
+        let metric = format!("\nesclusa_backlog_events{{route=\"{name}\"}} {total}\n");
+        assert!(String::from_utf8_lossy(&metrics).contains(&metric), "{metric}");
+    }
+}

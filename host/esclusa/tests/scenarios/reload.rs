@@ -128,3 +128,80 @@ fn routes_toml_is_picked_up_by_itself_and_only_what_changed_is_restarted() {
     router.until("all events are through", finished);
     assert_eq!(router.scan("totals")[0]["events"], 10_000);
 }
+
+/// The files whose content on disk is not what runs: name and state.
+fn stale(router: &Router) -> Vec<(String, String)> {
+    let status = router.get("/api/v1/status").unwrap();
+    let word = |file: &Value, key: &str| file[key].as_str().unwrap().to_owned();
+    status["stale"].as_array().unwrap().iter().map(|file| (word(file, "file"), word(file, "state"))).collect()
+}
+
+#[test]
+fn what_runs_and_what_is_on_disk_are_told_apart_until_they_are_the_same() {
+    let mut router = Router::new(COUNTING);
+    let good = std::fs::read(plugins().join("aggregate.wasm")).unwrap();
+    router.write("aggregate.wasm", &good);
+    router.start();
+    assert_eq!(stale(&router), []);
+    let of = |file: &str, state: &str| vec![(file.to_owned(), state.to_owned())];
+
+    router.configure(&COUNTING.replace("batch_size", "batch_sise"));
+    router.until("the bad file is refused", |r| stale(r) == of("routes.toml", "refused"));
+    let status = router.get("/api/v1/status").unwrap();
+    let told = &status["stale"][0];
+    assert!(told["message"].as_str().unwrap().contains("did you mean `batch_size`?"), "{told}");
+    assert_eq!(
+        (&told["diagnostics"][0]["line"], &told["diagnostics"][0]["code"]),
+        (&21.into(), &"config::unknown_key".into())
+    );
+    assert!(router.log().contains("did you mean `batch_size`?"), "the log has the help: {}", router.log());
+    let output = router.run(&["status"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("WHAT RUNS IS NOT WHAT IS ON DISK: routes.toml was refused since "), "{said}");
+    let (_, metrics) = router.request("GET", "/metrics", &[], b"").unwrap();
+    assert!(String::from_utf8_lossy(&metrics).contains("\nesclusa_configuration_stale 1\n"));
+    // A section that is read at the start only.
+    router.configure(&COUNTING.replace("path = \"data\"", "path = \"other\""));
+    router.until("it needs a restart", |r| {
+        r.get("/api/v1/status").unwrap()["stale"][0]["diagnostics"][0]["code"] == "engine::needs_restart"
+    });
+    router.configure(COUNTING);
+    router.until("they are the same again", |r| stale(r).is_empty());
+
+    let plugin = reloads(&router).len();
+    router.write("aggregate.wasm", &good[..1000]);
+    router.until("the broken plugin is refused", |r| reloads(r).len() > plugin);
+    let [(file, state)] = &stale(&router)[..] else { panic!("{:?}", stale(&router)) };
+    assert!(file.ends_with("aggregate.wasm") && state == "refused", "{file} {state}");
+    router.write("aggregate.wasm", &good);
+    router.until("the plugin is the one that runs", |r| stale(r).is_empty());
+    // Gone, and back with the same content.
+    std::fs::rename(router.path("aggregate.wasm"), router.path("aside")).unwrap();
+    router.until("the plugin is missing", |r| stale(r).iter().any(|(_, state)| state == "missing"));
+    std::fs::rename(router.path("aside"), router.path("aggregate.wasm")).unwrap();
+    router.until("the plugin is back", |r| stale(r).is_empty());
+}
+
+#[test]
+fn what_a_refused_configuration_lacked_is_noticed_when_it_comes() {
+    let mut router = Router::new(COUNTING);
+    let good = std::fs::read(plugins().join("aggregate.wasm")).unwrap();
+    router.write("aggregate.wasm", &good);
+    router.start();
+    // A secret that is not there yet, and then is rotated.
+    let secret = COUNTING.replace("day = \"2010-12-01\"", "day = \"${file:secret}\"");
+    router.configure(&secret);
+    router.until("it lacks a secret", |r| stale(r) == [("routes.toml".to_owned(), "refused".to_owned())]);
+    router.write("secret", "one\n");
+    router.until("the secret has come", |r| stale(r).is_empty());
+    let before = reloads(&router).len();
+    router.write("secret", "two\n");
+    router.until("the secret is rotated", |r| reloads(r).len() > before);
+    assert!(reloads(&router)[0]["message"].as_str().unwrap().contains("restarted count"), "{:?}", reloads(&router));
+    // A plugin that is not built yet.
+    router.configure(&secret.replace("aggregate.wasm", "built.wasm"));
+    router.until("it lacks a plugin", |r| !stale(r).is_empty());
+    router.write("built.wasm", &good);
+    router.until("the plugin has come", |r| stale(r).is_empty());
+    assert!(router.route("count").unwrap()["plugin"]["path"].as_str().unwrap().ends_with("built.wasm"));
+}

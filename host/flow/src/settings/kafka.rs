@@ -33,9 +33,17 @@ pub struct KafkaSecurity {
     pub key: Option<String>,
     /// Password of the key.
     pub key_password: Option<String>,
+    /// A hash of each of these files as it was when routes.toml was read: librdkafka reads them once, so a rotated file is another
+    /// setting.
+    pub contents: Vec<u64>,
 }
 
 impl KafkaSecurity {
+    /// The files that are named.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        [&self.ca, &self.certificate, &self.key].into_iter().filter_map(|file| file.as_deref())
+    }
+
     /// The properties of librdkafka that say this.
     pub fn properties(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::cmp::Ordering;
 
 /// Every operator that stands in a list.
-pub(super) const NAMES: [&str; 8] =
+pub(in crate::filter) const NAMES: [&str; 8] =
     ["prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "exists", "wildcard", "cidr"];
 
 /// All of a text.

@@ -1,6 +1,6 @@
 //! Access to dead letters: through the API of a running router, or in the store if none runs.
 
-use super::ChosenDeadLetters;
+use super::{ChosenDeadLetters, DeadLetterFilter};
 use crate::cli::connect::{Client, RouterOrStore, connect};
 use crate::cli::invoke::route_loader;
 use crate::cli::{GlobalArgs, UsageError, print};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -99,6 +100,23 @@ impl DeadLetterAccess {
             bail!("there is no route {route:?} and no dead letter of such a route; known are {}", known.join(", "));
         }
         Ok(())
+    }
+
+    /// How many dead letters there are of a route, or of all; `None` if more than the route selects.
+    pub(super) async fn count(&self, which: &DeadLetterFilter) -> Result<Option<u64>> {
+        if which.code.is_some() || which.pattern.is_some() {
+            return Ok(None);
+        }
+        let counts: BTreeMap<String, u64> = match self {
+            DeadLetterAccess::Router(client) => {
+                let status: Status = client.get("/api/v1/status").await?;
+                let routes = status.routes.into_iter().map(|route| (route.name, route.dead_letters));
+                routes.chain(status.left_dead_letters).collect()
+            }
+            DeadLetterAccess::Store(loader) => loader.store().dead_counts(),
+        };
+        let of = |route: &String| which.route.as_ref().is_none_or(|wanted| wanted == route);
+        Ok(Some(counts.iter().filter(|(route, _)| of(route)).map(|(_, count)| count).sum()))
     }
 
     /// A dead letter with its whole payload.

@@ -7,6 +7,7 @@
 use super::upkeep::Signals;
 use crate::cli::Exit;
 use crate::runtime::Runtime;
+use crate::telemetry;
 use anyhow::{Context, Result};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock, Weak};
@@ -83,6 +84,7 @@ fn end(exit: Exit, log: impl FnOnce() + Send + 'static) -> ! {
     let (written, wait) = channel();
     std::thread::spawn(move || {
         log();
+        telemetry::finish();
         // The receiver may have given up waiting.
         let _ = written.send(());
     });

@@ -57,6 +57,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// `watch` was set before the router read the files, so that no change in between is missed.
     pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: FileWatch) -> Self {
+        runtime.watched_by(watch.missing());
         Upkeep { runtime, config, watch }
     }
 
@@ -76,19 +77,27 @@ impl Upkeep {
                 changed = self.watch.changed() => changed,
                 Some(()) = reloads.next() => {
                     if reloads.is_empty() {
-                        self.watch.set(configuration::files(&self.config, &self.runtime.loaded()));
+                        self.watch_all();
                     }
                     continue;
                 }
             };
             let plugins_only = self.only_plugins(&changed);
-            if !plugins_only && let Ok(new) = configuration::read(&self.config) {
-                // Plugins that are new in this configuration are watched before they are loaded, so that no change in
+            if !plugins_only {
+                // Files that are new in this configuration are watched before they are loaded, so that no change in
                 // between is missed.
-                self.watch.set(configuration::files(&self.config, &new));
+                self.watch_all();
             }
             reloads.push(apply(&runtime, &config, changed, plugins_only));
         }
+    }
+
+    /// Watches the files of the configuration in force, and of the one on disk: if that was refused, one of its files may change and
+    /// be what it lacked.
+    fn watch_all(&mut self) {
+        let mut files = configuration::files(&self.config, &self.runtime.loaded());
+        files.extend(configuration::files_on_disk(&self.config));
+        self.watch.set(files);
     }
 
     /// True if none of these files is the configuration or one that it names with `${file:PATH}`.
@@ -105,12 +114,5 @@ async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>, plugins_
         let _ = configuration::reload(runtime, config).await;
         return;
     }
-    let (certificates, plugins): (Vec<_>, Vec<_>) = {
-        let loaded = runtime.loaded();
-        changed.into_iter().partition(|file| configuration::certificates(&loaded).any(|known| known == *file))
-    };
-    if !certificates.is_empty() {
-        runtime.read_certificates();
-    }
-    join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
+    join_all(changed.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
 }
