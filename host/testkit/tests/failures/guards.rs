@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Rows of the catalogue without a switch. Only ever made smaller.
-const WITHOUT_SWITCH: usize = 1;
+const WITHOUT_SWITCH: usize = 0;
 
 /// The switches by their rows.
 fn switches() -> BTreeMap<String, Table> {
