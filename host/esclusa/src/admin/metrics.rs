@@ -131,8 +131,11 @@ const ANSWERS: (&str, &str) = ("esclusa_listener_answers_total", "Answers by the
 const EXPIRED: (&str, &str) =
     ("esclusa_table_expired_items_total", "Items that the store deleted because they had expired.");
 
-/// Metrics of the store: name, meaning.
-const STORE: &[(&str, &str, fn(&StoreStatus) -> u64)] = &[
+/// The value of a metric of the store.
+type OfStore = fn(&StoreStatus) -> u64;
+
+/// Metrics of the store: name, meaning. All are gauges.
+const STORE: &[(&str, &str, OfStore)] = &[
     ("esclusa_store_bytes", "Bytes of the store's files.", |s| s.bytes),
     ("esclusa_store_max_bytes", "Bytes beyond which the store takes nothing from outside.", |s| s.max_bytes),
     ("esclusa_store_dead_letters", "Dead letters of all routes.", |s| s.dead_letters),

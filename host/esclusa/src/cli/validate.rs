@@ -95,18 +95,19 @@ impl ValidateArgs {
         let mut problems: Vec<Value> = checked.problems.iter().map(Diagnostic::to_json).collect();
         problems.extend(checked.unreachable.iter().map(|one| {
             let mut problem = print::problem(&one.why);
-            problem["routes"] = json!(one.routes);
+            set(&mut problem, "routes", json!(one.routes));
             problem
         }));
         let mut answer = print::failed_answer(problems);
-        answer["ok"] = checked.ok().into();
-        answer["plan"] = checked.loaded.as_ref().map_or(Value::Null, |loaded| summary(&loaded.plan));
+        set(&mut answer, "ok", checked.ok().into());
+        let plan = checked.loaded.as_ref().map_or(Value::Null, |loaded| summary(&loaded.plan));
+        set(&mut answer, "plan", plan);
         if let Some(loaded) = &checked.loaded {
             if self.limits {
-                answer["limits"] = serde_json::to_value(MemoryAccount::of(&loaded.plan))?;
+                set(&mut answer, "limits", serde_json::to_value(MemoryAccount::of(&loaded.plan))?);
             }
             if self.effective {
-                answer["effective"] = serde_json::from_str(&esclusa_config::effective(loaded))?;
+                set(&mut answer, "effective", serde_json::from_str(&esclusa_config::effective(loaded))?);
             }
         }
         Ok(answer)
@@ -166,4 +167,11 @@ fn table(account: &MemoryAccount) -> Result<()> {
 
 fn mebibytes(bytes: u64) -> String {
     bytes.div_ceil(1 << 20).to_string()
+}
+
+/// Sets a key of an answer.
+fn set(answer: &mut Value, key: &str, value: Value) {
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert(key.to_owned(), value);
+    }
 }

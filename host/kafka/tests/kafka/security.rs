@@ -36,7 +36,7 @@ async fn the_right_user_reads_over_tls() {
         let Some((cluster, connection)) = secure(mechanism, "secret", ITS_OWN) else { return };
         let topic = cluster.topic(1).await;
         cluster.put(&topic, 0, ["0", "1"]);
-        let found = check::topics(&connection, &[topic.clone()], Duration::from_secs(30)).await.unwrap();
+        let found = check::topics(&connection, std::slice::from_ref(&topic), Duration::from_secs(30)).await.unwrap();
         assert_eq!(found[0].partitions, 1);
         let settings = KafkaSourceSettings { connection, ..settings(&cluster, &topic, &unique("group")) };
         let route = Route::new(settings, &Kept::default(), BTreeMap::new());

@@ -35,7 +35,7 @@ pub(crate) fn target(data: &[u8]) {
 fn compare(patterns: &[Value], data: &[u8], taken: bool) {
     // Names of fields that are there twice, half surrogate pairs and depth are compared elsewhere: no value of serde_json has them.
     let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
-    if !plain(data, &value) || !patterns.iter().all(|pattern| known(pattern)) {
+    if !plain(data, &value) || !patterns.iter().all(known) {
         return;
     }
     let expected = patterns.iter().any(|pattern| naive::object(pattern, Some(&value)));
