@@ -6,7 +6,7 @@
 
 use super::{PluginRefusal, schema_cost};
 use esclusa_config::doubtful_templates::{DoubtfulTemplate, doubtful};
-use esclusa_config::granted_names::{needs_order, ungranted};
+use esclusa_config::granted_names::{Ungranted, needs_order, ungranted};
 use esclusa_config::{nearest, plan};
 use esclusa_flow::secrets::LONGEST;
 use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
@@ -129,7 +129,10 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
         tracing::warn!(route = %route.name, at = pointer, code = code.as_str(), why, "a template of the plugin's configuration is doubtful");
     }
     match missing {
-        missing if !missing.is_empty() => Err(PluginRefusal::Grants(missing)),
+        missing if !missing.is_empty() => {
+            let shown = |one: Ungranted| Ungranted { name: route.secrets.mask(one.name), ..one };
+            Err(PluginRefusal::Grants(missing.into_iter().map(shown).collect()))
+        }
         _ if unordered => Err(PluginRefusal::Order(route.source.clone())),
         _ => Ok(()),
     }
