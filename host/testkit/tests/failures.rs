@@ -110,7 +110,8 @@ fn every_test_that_a_row_names_is_in_its_file() {
 
 #[test]
 fn every_row_has_a_test() {
-    let untested: Vec<String> = rows(&page()).into_iter().filter(|row| row.tests.is_empty()).map(|row| row.id).collect();
+    let untested: Vec<String> =
+        rows(&page()).into_iter().filter(|row| row.tests.is_empty()).map(|row| row.id).collect();
     assert!(untested.is_empty(), "rows without a test: {untested:?}");
 }
 
