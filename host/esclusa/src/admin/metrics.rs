@@ -156,10 +156,7 @@ pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Res
 #[must_use]
 pub(crate) fn render(status: &Status) -> String {
     let mut out = String::new();
-    head(&mut out, "esclusa_build_info", "gauge", "The version that runs.");
-    line(&mut out, "esclusa_build_info", &[("version", &status.version)], 1.0);
-    head(&mut out, STALE.0, "gauge", STALE.1);
-    line(&mut out, STALE.0, &[], status.stale.len() as f64);
+    process(&mut out, status);
     head(&mut out, "esclusa_plugin_info", "gauge", "The plugin version that serves a route.");
     for route in &status.routes {
         let (plugin, digest) = (&route.plugin, route.plugin.digest.get(..12).unwrap_or_default());
@@ -214,6 +211,13 @@ pub(crate) fn render(status: &Status) -> String {
     partitions(&mut out, status);
     outputs(&mut out, status);
     out
+}
+
+fn process(out: &mut String, status: &Status) {
+    head(out, "esclusa_build_info", "gauge", "The version that runs.");
+    line(out, "esclusa_build_info", &[("version", &status.version)], 1.0);
+    head(out, STALE.0, "gauge", STALE.1);
+    line(out, STALE.0, &[], status.stale.len() as f64);
 }
 
 fn partitions(out: &mut String, status: &Status) {

@@ -52,9 +52,9 @@ pub(super) struct NotYet(RouterAddress);
 
 /// A wait for a router that starts or stops.
 #[derive(Default)]
-struct Patience(Option<Instant>);
+struct StartWait(Option<Instant>);
 
-impl Patience {
+impl StartWait {
     /// Waits a moment; the first time it says for what, and how long at most.
     async fn wait_for(&mut self, router: &RouterAddress) -> Result<(), NotYet> {
         let began = *self.0.get_or_insert_with(|| {
@@ -96,7 +96,7 @@ pub(super) async fn connect_or_create(global: &GlobalArgs) -> Result<RouterOrSto
 
 /// Waits for a router that starts; one that stops is waited for if it still holds the store.
 async fn router_or_store(global: &GlobalArgs, check: impl Fn(&Plan) -> Result<()>) -> Result<RouterOrStore> {
-    let mut patience = Patience::default();
+    let mut patience = StartWait::default();
     loop {
         if let Some(client) = find_router(global).await? {
             return Ok(RouterOrStore::Router(client));
@@ -134,7 +134,7 @@ pub(super) async fn require_router(global: &GlobalArgs) -> Result<Client> {
 
 /// The router that runs on the configuration, if one does. One that starts is waited for.
 pub(super) async fn find_router(global: &GlobalArgs) -> Result<Option<Client>, NotYet> {
-    let mut patience = Patience::default();
+    let mut patience = StartWait::default();
     loop {
         match look(global).await {
             Found::Nobody => return Ok(None),

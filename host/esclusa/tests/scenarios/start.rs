@@ -91,7 +91,7 @@ fn a_store_in_use_is_69_and_one_that_does_not_fit_the_file_is_78() {
         refused(&router.run(command), 78, &["engine::schema", &line(&routes, "[table.orders]"), "restore the key"]);
     }
     router.write("data/format", "another format\n");
-    refused(&router.run(&["run", "--until-idle"]), 1, &["engine::other_format", "routes.toml:6:"]);
+    refused(&router.run(&["run", "--until-idle"]), 1, &["engine::not_opened", "is damaged", "routes.toml:6:"]);
 }
 
 #[test]
