@@ -97,7 +97,8 @@ async fn a_missing_permission_is_a_fault_that_somebody_must_look_at() {
     assert_eq!(log.of("BatchWriteItem").len(), 1);
 }
 
-// X2: a request that is refused for its time is signed by the service's clock from then on, and nothing is lost.
+// X2: a request that is refused for its time is signed again by the clock of the service, and nothing is lost. Later answers have a time, too,
+// and the client goes by the last one.
 #[tokio::test]
 async fn a_clock_that_is_wrong_is_corrected_by_that_of_the_service() {
     for code in ["RequestTimeTooSkewed", "InvalidSignatureException"] {
@@ -114,7 +115,7 @@ async fn a_clock_that_is_wrong_is_corrected_by_that_of_the_service() {
         }
         let signed: Vec<_> = log.of("BatchWriteItem").into_iter().map(|seen| seen.signed).collect();
         assert!(signed.len() == 3 && !signed[0].starts_with(&hour), "{code}: {signed:?}, refused at {hour}");
-        assert!(signed[1..].iter().all(|signed| signed.starts_with(&hour)), "{code}: {signed:?}, refused at {hour}");
+        assert!(signed[1].starts_with(&hour), "{code}: {signed:?}, refused at {hour}");
     }
 }
 
