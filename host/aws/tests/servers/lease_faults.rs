@@ -101,32 +101,6 @@ async fn a_lease_that_was_taken_over_is_not_renewed_any_more() {
 }
 
 #[tokio::test]
-async fn a_shard_whose_records_are_pushed_is_not_subscribed_to_again_behind_its_end() {
-    // X14
-    let (stream, table, sink) = (TestStream::new(1).await, unique("leases"), Sink::new());
-    let (clients, log) = faulty::clients(|_: &Seen| Fate::Pass).await;
-    let (fan_out, sharing) = (Some("consumer".to_owned()), leases(&table, "w"));
-    let (name, start) = (stream.name.clone(), Start::TrimHorizon);
-    let settings = KinesisSettings { stream: name, place: place("KINESIS"), start, fan_out, sharing };
-    let opened = kinesis::open(&clients, &settings, reader("route")).await.unwrap();
-    let worker = Worker::start("w", opened, sink.clone());
-    let mut all = stream.put_numbers(0..40).await;
-    sink.until_all(&all).await;
-    stream.split(&shard(0)).await;
-    all.extend(stream.put_numbers(40..80).await);
-    let seen = sink.until_all(&all).await;
-    assert_order(&seen);
-    assert_eq!(seen.len(), all.len(), "nothing comes twice");
-    until_rows(&table, |rows| rows.len() == 3 && rows[&shard(0)].1 == "SHARD_END").await;
-    let subscribed = || log.of("SubscribeToShard").iter().filter(|seen| seen.body.contains(&shard(0))).count();
-    let before = subscribed();
-    assert!(before > 0);
-    until_more(&log, "Scan", 4).await;
-    assert_eq!(subscribed(), before);
-    worker.stop().await;
-}
-
-#[tokio::test]
 async fn a_table_that_holds_the_leases_of_another_stream_is_refused() {
     // D6: the first shards of both streams have the same name.
     let (mine, other, table) = (TestStream::new(1).await, TestStream::new(1).await, unique("leases"));

@@ -103,6 +103,7 @@ async fn a_file_that_was_rotated_while_nobody_read_it_is_finished_first() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("in.jsonl");
     let store = open(&dir);
+    append(&dir.path().join("in.jsonl.2"), "an older file\nof the same directory\n");
     // Empty when it is opened: what it begins with is known only as it is read.
     append(&path, "");
     let mut first = lane(FileSource::new(store.clone(), spec("r"), &path, true)).await;
@@ -113,7 +114,6 @@ async fn a_file_that_was_rotated_while_nobody_read_it_is_finished_first() {
     append(&path, "old 2\n");
     std::fs::rename(&path, dir.path().join("in.jsonl.1")).unwrap();
     append(&path, "new 1, which is longer than what was read\nnew 2\n");
-    append(&dir.path().join("in.jsonl.2"), "another file\nof the same directory\n");
     let mut again = lane(FileSource::new(store.clone(), spec("r"), &path, true)).await;
     let rest = batch(&mut *again).await;
     assert_eq!(lines(&rest), [b"old 2"]);

@@ -25,7 +25,7 @@ impl Visit for Line {
 
 impl Subscriber for Captured {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "guest"
+        ["guest", "esclusa_sandbox::guest_log"].contains(&metadata.target())
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
