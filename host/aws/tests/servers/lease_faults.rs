@@ -3,8 +3,7 @@
 use super::discovery::{lane, open, until_more};
 use super::faulty::{self, Fate, Seen, error};
 use super::fleet::*;
-use super::kinesis::{TestStream, assert_order, shard};
-use esclusa_aws::kinesis::{self, KinesisSettings};
+use super::kinesis::{TestStream, assert_order};
 use esclusa_flow::settings::Start;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
