@@ -38,7 +38,7 @@ class Router:
         where.unlink(missing_ok=True)
         with open(self.home / "log", "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([ESCLUSA, "run"], stderr=log, env={**os.environ, "DATA": str(self.home)})
-        until("the router is there", lambda: where.exists() and where.read_text().endswith("}"), self.alive)
+        until("the router runs", lambda: where.exists() and '"phase":"running"' in where.read_text(), self.alive)
         posted = json.loads(where.read_text())
         self.admin = posted["admin"]
         # The listener of the example's API, or /ingest of [admin].

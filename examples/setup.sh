@@ -63,7 +63,7 @@ start() {
   timeout --foreground -k 5 300 "$ESCLUSA" run 2> "$DATA/log" &
   router=$!
   for _ in $(seq 200); do
-    [ -f "$DATA/engine/router.json" ] && return
+    grep -qs '"phase":"running"' "$DATA/engine/router.json" && return
     kill -0 "$router" 2> "$DATA/none" || break
     sleep 0.1
   done

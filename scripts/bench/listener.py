@@ -59,7 +59,7 @@ class Router:
         with open(directory / "log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([esclusa, "run"], cwd=directory, stderr=log)
         posted, deadline = directory / "data/router.json", time.monotonic() + PATIENCE
-        while not posted.exists():
+        while not (posted.exists() and '"phase":"running"' in posted.read_text(encoding="ascii")):
             assert self.process.poll() is None and time.monotonic() < deadline, (directory / "log").read_text()
             time.sleep(0.05)
         posted = json.loads(posted.read_text(encoding="ascii"))

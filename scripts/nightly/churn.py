@@ -99,7 +99,8 @@ def status(directory):
         address = json.loads(pathlib.Path(directory, "data/router.json").read_text())["admin"]
         connection = http.client.HTTPConnection(address, timeout=30)
         connection.request("GET", "/api/v1/status")
-        return json.loads(connection.getresponse().read())
+        answer = connection.getresponse()
+        return json.loads(answer.read()) if answer.status == 200 else None
     except (OSError, KeyError, ValueError, http.client.HTTPException):
         return None
 
