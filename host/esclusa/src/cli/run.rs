@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use backstop::Backstop;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use start::{RouterThreads, StartedRouter};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use upkeep::Upkeep;
@@ -58,9 +59,8 @@ impl RunArgs {
         watch.set(configuration::files(&global.config, &loaded));
         let mut signals = Signals::new()?;
         let started = self.start(global, &threads, loaded).await?;
-        let StartedRouter { runtime, admin, listeners, mut file } = started;
+        let StartedRouter { runtime, admin, listeners, mut file, given_up } = started;
         backstop.router_runs(&runtime);
-        let before = runtime.status();
         backstop::tell_longest_stop(runtime.loaded().plan.drain_delay(), self.drain_timeout);
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
@@ -93,7 +93,7 @@ impl RunArgs {
             admin.close().await;
         }
         drop(file);
-        summarize(&before, &after);
+        summarize(&given_up, &after);
         if let Some(why) = failed {
             bail!(
                 "the store at {} cannot be written any more: {why}; nothing acknowledged is lost: mend the disk, or free space on it, and start the router again",
@@ -131,8 +131,9 @@ fn raise_file_limit() {
     }
 }
 
-/// Prints the halted routes, those with an open breaker, and the number of new dead letters.
-fn summarize(before: &Status, after: &Status) {
+/// Prints the halted routes, those with an open breaker, and the number of new dead letters: those beyond what each route had
+/// given up before.
+fn summarize(given_up: &BTreeMap<String, u64>, after: &Status) {
     for route in &after.routes {
         if route.state == "halted" {
             let reason = route.reason.as_deref().unwrap_or("no reason given");
@@ -142,7 +143,7 @@ fn summarize(before: &Status, after: &Status) {
             let why = format!("{}: {}", open.code, print::visible(&open.message));
             print::message(&format!("route {} waits, because its plugin's calls fail: {why}", route.name));
         }
-        let earlier = before.routes.iter().find(|r| r.name == route.name).map_or(0, |r| r.reading.counts.dead);
+        let earlier = given_up.get(&route.name).copied().unwrap_or_default();
         let dead = route.reading.counts.dead.saturating_sub(earlier);
         if dead > 0 {
             print::message(&format!("route {} gave up {dead} event(s); see `esclusa dlq ls --route {0}`", route.name));

@@ -16,7 +16,9 @@ use anyhow::{Context, Result};
 use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{Plan, Source};
 use esclusa_embedded::{LockedDirectory, OpenError, Store, StoreOptions};
+use esclusa_flow::fault::Fault;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(super) struct StartedRouter {
     pub listeners: Arc<Listeners>,
     /// `router.json`.
     pub file: RouterFile,
+    /// Events that each route had given up before it started.
+    pub given_up: BTreeMap<String, u64>,
 }
 
 impl RunArgs {
@@ -67,6 +71,9 @@ impl RunArgs {
         let open = move || Store::open_locked(locked, schema, StoreOptions::default());
         let store = tokio::task::spawn_blocking(open).await?.map_err(refused)?;
         file.set_phase(Phase::Compiling);
+        // Before any route starts: one may have given an event up before the router is announced.
+        let given_up = plan.routes.iter().map(|route| Ok((route.name.to_string(), store.counts(&route.name)?.dead)));
+        let given_up = given_up.collect::<Result<_, Fault>>()?;
 
         let cache_dir = Some(plan.engine.join("cache"));
         let (compiler, guests) = (plugins::compiler(), threads.guests.handle());
@@ -82,7 +89,7 @@ impl RunArgs {
         let admin =
             starting.map(|starting| admin::serve(starting, runtime.clone(), global.config.clone())).transpose()?;
         announce(&plan, address, &listeners);
-        Ok(StartedRouter { runtime, admin, listeners, file })
+        Ok(StartedRouter { runtime, admin, listeners, file, given_up })
     }
 }
 
