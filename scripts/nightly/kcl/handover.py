@@ -130,7 +130,9 @@ class Router:
 
     def route(self):
         shown = subprocess.run([esclusa, "status", "--json"], cwd=self.room, capture_output=True, text=True)
-        return json.loads(shown.stdout)["routes"][0] if shown.returncode == 0 else None
+        # A router that starts has none yet.
+        routes = json.loads(shown.stdout).get("routes") if shown.returncode == 0 else None
+        return routes[0] if routes else None
 
     def done(self):
         route = self.route()
