@@ -195,10 +195,18 @@ async fn nothing_acknowledged_is_lost_when_the_power_fails() {
     let (mut failures, mut acknowledged) = (0, 0);
     let every = (events.len() as u64 / super::damage::flips(8)).max(1);
     for (at, (kind, inode, offset, bytes)) in events.iter().enumerate() {
+        let before = disk.acknowledged;
         disk.event(*kind, *inode, *offset, bytes);
-        // Most of them before a sync, when there is something to lose.
+        // Most of them before a sync, when there is something to lose, or right after an acknowledgement.
         let syncs = events.get(at + 1).is_some_and(|next| next.0 == b's');
-        if !mix(at as u64).is_multiple_of(if syncs { every / 4 + 1 } else { every * 2 }) && at + 1 < events.len() {
+        let each = if disk.acknowledged > before {
+            5
+        } else if syncs {
+            every / 4 + 1
+        } else {
+            every * 2
+        };
+        if !mix(at as u64).is_multiple_of(each) && at + 1 < events.len() {
             continue;
         }
         for keeps in [0, 2] {
