@@ -19,8 +19,6 @@ pub enum ConfigPlace<'a> {
     Config(&'a str, &'a str),
     /// The key of such a place, not its value.
     ConfigKey(&'a str, &'a str),
-    /// The certificate of a listener, by name.
-    Certificate(&'a str),
     /// A source, by name.
     Source(&'a str),
     /// A table, by name.
@@ -89,10 +87,6 @@ impl Locator {
             entry.map(|entry| entry.key_span.clone())
         };
         let span = match place {
-            ConfigPlace::Certificate(name) => {
-                let listener = root.table().and_then(|root| root.get("listener")?.table()?.get(name)?.table());
-                listener.and_then(|listener| listener.get("tls")).map(|tls| tls.span.clone())
-            }
             ConfigPlace::Source(name) => named("source", name),
             ConfigPlace::Table(name) => named("table", name),
             ConfigPlace::Objects(name) => named("objects", name),
