@@ -5,6 +5,7 @@ mod documents;
 mod hazards;
 mod mistakes;
 mod model;
+mod naive;
 mod operators;
 mod page;
 
