@@ -209,11 +209,9 @@ impl Delivery {
         self.parts.front().and_then(|part| part.events.first().copied())
     }
 
-    /// The event to probe with after so many probes, among those that have no verdict yet: each in turn.
-    #[must_use]
-    pub fn open_event(&self, probes: usize) -> Option<EventIndex> {
-        let open = || self.parts.iter().flat_map(|part| &part.events).copied().filter(|event| self.undecided(*event));
-        open().nth(probes.checked_rem(open().count())?)
+    /// The events that have no verdict yet.
+    pub fn open_events(&self) -> impl Iterator<Item = EventIndex> + Clone {
+        self.parts.iter().flat_map(|part| &part.events).copied().filter(|event| self.undecided(*event))
     }
 
     /// The next step. Asking again without a report in between gives the same step.

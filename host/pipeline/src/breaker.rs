@@ -120,7 +120,8 @@ impl RouteBreaker {
         Some(turn)
     }
 
-    /// Takes note of a call of these events. False if its result must be dropped: the breaker is open, so nothing is tried.
+    /// Takes note of a call of these events. False if the breaker is open: then its result counts only
+    /// if it was a try that was due.
     pub(crate) fn called(&self, result: &Result<CallOutput, CallError>, events: &[u64], now: Moment) -> bool {
         match evidence(result, events.len()) {
             Evidence::Nothing => true,
@@ -182,7 +183,7 @@ impl RouteBreaker {
         };
         let wait = state.breaker.probe_due().unwrap_or_default().saturating_sub(now.monotonic);
         tracing::error!(route = %self.name, code, error = message, "the plugin's calls fail, so the route's breaker is open: \
-            nothing is given up, and a probe is made from time to time; reload the plugin, or `esclusa resume` closes it");
+            events wait, and a probe is made from time to time; reload the plugin, or `esclusa resume` closes it");
         let (since, next_probe) = (now.wall, now.wall.after(wait));
         state.open = Some(OpenBreaker { since, failed_probes: 0, next_probe, code: code.to_owned(), message });
         self.view.send_modify(|view| view.open = true);

@@ -274,7 +274,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         events: &[EventIndex],
     ) -> Result<Result<CallOutput, CallError>, DeliveryEnd> {
         loop {
-            self.wait_for_breaker(delivery).await?;
+            let counts_while_open = self.wait_for_breaker(delivery).await?;
             let work = &*self.work;
             let result = tokio::select! {
                 biased;
@@ -282,7 +282,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
                 () = keep(&mut self.lane) => return Err(DeliveryEnd::Stopped),
                 () = work.route.stopped() => return Err(DeliveryEnd::Stopped),
             };
-            if work.note_for_breaker(events, &result) {
+            if work.note_for_breaker(events, &result) || counts_while_open {
                 return Ok(result);
             }
         }

@@ -128,7 +128,7 @@ pub(crate) static BREAKER: KeySpec = KeySpec {
     name: "breaker",
     kind: ValueKind::Duration { min: "0s", max: "7d", endless: false },
     default: Default::Value("60s"),
-    about: "After the plugin's calls have failed for so long, no event is tried or given up until a probe succeeds; 0s: never.",
+    about: "After the plugin's calls have failed for so long, hardly any event is tried or given up until a probe succeeds; 0s: never.",
 };
 pub(crate) static MAX_HOPS: KeySpec = KeySpec {
     name: "max_hops",

@@ -1,6 +1,7 @@
 //! A batch that an open breaker holds: it waits, and probes in its turn.
 //!
-//! Nothing of it is reported to the delivery: no event uses up a try, none is given up, and none is released.
+//! Nothing of it is reported to the delivery: no event uses up a try, none is given up, and none is released. If all of its
+//! events fail as probes, it may be they that are bad, not the plugin: from time to time a usual try is made, which counts.
 
 use super::{BatchInWork, DeliveryEnd, LaneSteps, keep};
 use crate::activity::ActivityGuard;
@@ -13,6 +14,10 @@ use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::Lane;
 use tokio::sync::watch;
+
+/// A usual try is made after at least so many failed probes of a batch, and not before each of its events was probed. Probes
+/// are up to a minute apart: a plugin that fails on everything gets a few tries an hour, and bad events get out of the way.
+const PROBES_PER_TRY: usize = 10;
 
 impl BatchInWork<'_> {
     /// Takes note of a call. False if its result must be dropped.
@@ -31,27 +36,27 @@ impl BatchInWork<'_> {
 }
 
 impl LaneSteps<'_, '_, '_, '_> {
-    /// Waits until the route's breaker is closed. Returns at once if it is.
+    /// Waits until the route's breaker is closed, or a usual try is due while it is open: then true. Returns at once if it is closed.
     ///
     /// Probes in its turn, with one event of the batch and another one each time, since one of them may be bad. The output of a
     /// probe is dropped: plugins are pure, so the events are called again when the breaker is closed.
-    pub(super) async fn wait_for_breaker(&mut self, delivery: &Delivery) -> Result<(), DeliveryEnd> {
+    pub(super) async fn wait_for_breaker(&mut self, delivery: &Delivery) -> Result<bool, DeliveryEnd> {
         let (route, context) = (self.work.route, self.work.context);
         if !route.breaker.is_open() {
-            return Ok(());
+            return Ok(false);
         }
         let _held = route.breaker.hold();
         let mut waiting =
             Waiting { route, context, activity: self.activity, lane: &mut self.lane, mode: &mut self.mode };
         let mut probes = 0;
-        while route.breaker.is_open() {
+        while route.breaker.is_open() && !try_is_due(probes, delivery) {
             if let Some(open) = route.breaker.open() {
                 let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
                 route.meter.waits(WaitingEvents { attempt, next: open.next_probe });
             }
             let Some(_turn) = waiting.until_closed(route.breaker.turn(context.start)).await?.flatten() else { break };
             self.work.renew_plugin();
-            let Some(event) = delivery.open_event(probes) else { break };
+            let Some(event) = delivery.open_events().cycle().nth(probes) else { break };
             probes += 1;
             let probe = self.work.call(delivery, std::slice::from_ref(&event), route.engine.reads());
             let Some(result) = waiting.until_closed(probe).await? else { break };
@@ -59,8 +64,12 @@ impl LaneSteps<'_, '_, '_, '_> {
         }
         self.work.renew_plugin();
         self.activity.busy();
-        Ok(())
+        Ok(try_is_due(probes, delivery))
     }
+}
+
+fn try_is_due(probes: usize, delivery: &Delivery) -> bool {
+    probes >= PROBES_PER_TRY.max(delivery.open_events().count())
 }
 
 /// A lane that waits for its route's breaker. It counts as idle, as that of a halted route does.

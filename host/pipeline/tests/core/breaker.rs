@@ -29,7 +29,7 @@ async fn seconds(seconds: u64) {
 }
 
 #[test]
-fn a_plugin_that_fails_on_everything_is_probed_by_one_lane_and_nothing_more_is_given_up() {
+fn a_plugin_that_fails_on_everything_is_probed_by_one_lane_and_hardly_anything_is_given_up() {
     for (runs_ahead, factor) in [(true, 1), (false, 1), (true, 3)] {
         paused(async {
             let lengths = [200, 200, 200];
@@ -49,13 +49,15 @@ fn a_plugin_that_fails_on_everything_is_probed_by_one_lane_and_nothing_more_is_g
             };
             assert!(before > 0 && dead < 600, "{before} and {dead} events were given up");
             seconds(3600).await;
-            let (probes, now) = {
+            let (probes, given_up, pulled) = {
                 let state = world.state();
-                (state.calls.get(calls..).unwrap().to_vec(), (state.dead.len(), state.pulls))
+                (state.calls.get(calls..).unwrap().to_vec(), state.dead.len() - dead, state.pulls - pulls)
             };
-            assert_eq!(now, (dead, pulls), "nothing is given up and nothing is pulled");
-            assert!((50..130).contains(&probes.len()), "{} probes in an hour", probes.len());
-            assert!(probes.iter().all(|events| events.len() == 1), "{probes:?}");
+            assert!((50..140).contains(&probes.len()), "{} calls in an hour", probes.len());
+            // After ten probes of a lane a usual try is made, with its whole batch or a part of it.
+            let most = probes.len() / 11;
+            let tries = probes.iter().filter(|events| events.len() > 1).count();
+            assert!(tries <= most && given_up <= most && pulled <= most as u64, "{given_up} {pulled} {probes:?}");
             let lanes: std::collections::BTreeSet<_> =
                 probes.iter().map(|events| events[0].get(..1).unwrap()).collect();
             assert_eq!(lanes.len(), 3, "the lanes take turns");
@@ -105,28 +107,33 @@ fn a_reloaded_plugin_closes_the_breaker_at_once_and_loses_nothing() {
 }
 
 #[test]
-fn a_probe_that_succeeds_closes_the_breaker_though_the_first_event_of_the_batch_is_bad() {
-    paused(async {
-        let world = World::new(lanes(&[60]));
-        // The plugin fails on everything but the event that is last in some batch.
-        let mut scripts = all(&[60], Script::Trap);
-        let (route, serving) = route(&world, &scripts, &options());
-        let serving = tokio::spawn(serving);
-        seconds(100).await;
-        let first = {
+fn bad_events_get_out_of_the_way_of_a_plugin_that_works_again() {
+    // All events of the batch in work are bad, or some of them, or all of the next batches, too.
+    for (batch_size, bad) in [(1, 1), (3, 1), (1, 3), (3, 7)] {
+        paused(async {
+            let world = World::new(lanes(&[200]));
+            let options = Options { batch_size, max_retry_attempts: Some(6), ..options() };
+            let mut scripts = all(&[200], Script::Trap);
+            let (route, serving) = route(&world, &scripts, &options);
+            let serving = tokio::spawn(serving);
+            seconds(100).await;
+            let first = {
+                let state = world.state();
+                assert!(route.open_breaker().is_some());
+                state.lanes.get("a").unwrap().settled
+            };
+            let bad: std::collections::BTreeSet<String> =
+                (first..first + bad).map(|event| format!("a-{event}")).collect();
+            // Put in place without closing the breaker.
+            scripts.retain(|event, _| bad.contains(event));
+            world.state().scripts = Some(scripts);
+            tokio::time::timeout(Duration::from_secs(100_000), serving).await.expect("it goes on").unwrap();
+            check(&world);
             let state = world.state();
-            assert!(route.open_breaker().is_some());
-            state.lanes.get("a").unwrap().settled
-        };
-        // Another version that fails on the first event alone; put in place without closing the breaker.
-        scripts.retain(|event, _| *event == format!("a-{first}"));
-        world.state().scripts = Some(scripts);
-        tokio::time::timeout(Duration::from_secs(200), serving).await.expect("it goes on").unwrap();
-        check(&world);
-        let state = world.state();
-        assert_eq!(state.dead.len(), first + 1, "the bad event is given up by the usual rule");
-        assert_eq!(state.effects.len(), 59 - first);
-    });
+            let dead = first + bad.len();
+            assert_eq!((state.dead.len(), state.effects.len()), (dead, 200 - dead), "by the usual rule");
+        });
+    }
 }
 
 #[test]
