@@ -179,7 +179,7 @@ async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
 /// SHA-256 in lower-case hex.
 #[must_use]
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -194,13 +194,8 @@ fn add_forms(value: &str, patterns: &mut BTreeSet<String>) {
             patterns.insert(percent_encoded(value, kept, "+", upper));
         }
     }
-    let hex = value.bytes().fold(String::new(), |mut hex, byte| {
-        // Writing to a text does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    patterns.insert(hex.to_uppercase());
-    patterns.insert(hex);
+    patterns.insert(hex::encode_upper(value));
+    patterns.insert(hex::encode(value));
     (0..3).for_each(|before| add_base64(value, before, patterns));
 }
 

@@ -302,7 +302,9 @@ fn letter_id(letter: &DeadLetter) -> String {
 
 /// The first half of a hash.
 fn brief(hash: Sha256) -> String {
-    hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+    let mut text = hex::encode(hash.finalize());
+    text.truncate(32);
+    text
 }
 
 #[cfg(test)]

@@ -81,7 +81,11 @@ impl PluginFile {
         if bytes.len() > MAX_FILE {
             return Err(LoadError::TooLarge);
         }
-        Ok(PluginFile { digest: hex(&Sha256::digest(&bytes)).into(), name: name.to_owned(), bytes: Arc::new(bytes) })
+        Ok(PluginFile {
+            digest: hex::encode(Sha256::digest(&bytes)).into(),
+            name: name.to_owned(),
+            bytes: Arc::new(bytes),
+        })
     }
 }
 
@@ -157,14 +161,6 @@ fn check_lengths(info: &PluginInfo) -> Result<(), LoadError> {
         Some((what, bytes, most)) => Err(LoadError::Wordy { what, bytes, most }),
         None => Ok(()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The bytes of a plugin's file. Its kind and size are checked before it is opened; blocks only on the disk.

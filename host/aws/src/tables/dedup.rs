@@ -97,8 +97,7 @@ fn used<V: Clone>(expression: &str, all: &HashMap<String, V>) -> HashMap<String,
 
 /// The key of the answer to a request. No route has a name with a slash, so it is no key of a dedup record.
 fn answer_key(request: &[u8]) -> AttributeValue {
-    let request: String = request.iter().map(|byte| format!("{byte:02x}")).collect();
-    AttributeValue::S(format!("/answer/{request}"))
+    AttributeValue::S(format!("/answer/{}", hex::encode(request)))
 }
 
 /// Key attribute: route and event id, or the request of an answer.

@@ -126,7 +126,9 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> String {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut fingerprint = hex::encode(hash.finalize());
+    fingerprint.truncate(32);
+    fingerprint
 }
 
 fn busy() -> Response {

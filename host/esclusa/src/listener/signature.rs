@@ -43,7 +43,7 @@ pub(super) fn check(
     let (prefix, time, signatures) = match scheme {
         SignatureScheme::Github => {
             let header = "the header x-hub-signature-256: sha256=SIGNATURE";
-            let given = text("x-hub-signature-256").and_then(|value| unhex(value.strip_prefix("sha256=")?));
+            let given = text("x-hub-signature-256").and_then(|value| hex::decode(value.strip_prefix("sha256=")?).ok());
             (String::new(), None, vec![given.ok_or(BadSignature::Missing(header))?])
         }
         SignatureScheme::Stripe => {
@@ -52,7 +52,7 @@ pub(super) fn check(
             let pairs = || value.split(',').filter_map(|pair| pair.trim().split_once('='));
             // Signed as it is written: a number that is written otherwise has another signature.
             let time = pairs().find(|(name, _)| *name == "t").ok_or(BadSignature::Missing(header))?.1;
-            let signatures = pairs().filter(|(name, _)| *name == "v1").filter_map(|(_, value)| unhex(value));
+            let signatures = pairs().filter(|(name, _)| *name == "v1").filter_map(|(_, value)| hex::decode(value).ok());
             (format!("{time}."), Some(time), signatures.take(SIGNATURES).collect())
         }
         SignatureScheme::StandardWebhooks => {
@@ -86,17 +86,6 @@ fn fits(secrets: &[Secret], prefix: &str, body: &[u8], signatures: &[Vec<u8>]) -
     })
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    let digits = digits?;
-    let bytes = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(high << 4 | low),
-        _ => None,
-    });
-    bytes.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,10 +102,6 @@ mod tests {
         let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret(secret.to_vec())).collect();
         let headers: HeaderMap = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
         check(scheme, &secrets, 300, (&headers, body.as_bytes()), now)
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn sign(secret: &[u8], text: &str) -> Vec<u8> {
@@ -146,7 +131,7 @@ mod tests {
     #[test]
     fn stripe_one_of_several_signatures_fits_and_an_old_one_is_refused() {
         let (secret, body) = (b"whsec_test".as_slice(), r#"{"id": "evt_1"}"#);
-        let signature = |time: u64| hex(&sign(secret, &format!("{time}.{body}")));
+        let signature = |time: u64| hex::encode(sign(secret, &format!("{time}.{body}")));
         let with = |value: &str, now| {
             checked(SignatureScheme::Stripe, &[b"new", secret], &[("stripe-signature", value)], body, now)
         };

@@ -27,8 +27,8 @@ fn a_value_is_hidden_in_every_usual_form_and_what_is_around_it_stays() {
         "sk_live%2F%20%22%C3%9Cnl%C3%BCck%22%5C%3F%26%3D1".to_owned(),
         "sk_live%2f+%22%c3%9cnl%c3%bcck%22%5c%3f%26%3d1".to_owned(),
         "sk_live/%20%22%C3%9Cnl%C3%BCck%22%5C?&=1".to_owned(),
-        VALUE.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        VALUE.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        hex::encode(VALUE),
+        hex::encode_upper(VALUE),
     ];
     for form in forms {
         let masked = mask(format!("key={form};end"));

@@ -102,10 +102,6 @@ fn sign(secret: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
@@ -114,12 +110,12 @@ fn now() -> u64 {
 type Headers = fn(&str, u64, &str) -> Vec<(&'static str, String)>;
 
 fn github(id: &str, _: u64, body: &str) -> Vec<(&'static str, String)> {
-    let signature = format!("sha256={}", hex(&sign(b"secret", body)));
+    let signature = format!("sha256={}", hex::encode(sign(b"secret", body)));
     vec![("x-hub-signature-256", signature), ("x-github-delivery", id.to_owned())]
 }
 
 fn stripe(_: &str, time: u64, body: &str) -> Vec<(&'static str, String)> {
-    let signature = hex(&sign(b"secret", &format!("{time}.{body}")));
+    let signature = hex::encode(sign(b"secret", &format!("{time}.{body}")));
     vec![("stripe-signature", format!("t={time},v1={},v1={signature}", "0".repeat(64)))]
 }
 
