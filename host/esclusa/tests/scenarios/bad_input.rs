@@ -92,7 +92,7 @@ fn files_that_are_no_plugins_are_refused_with_exit_78_and_a_reason() {
     ];
     for (name, bytes, word) in cases {
         let router = Router::new(&ROUTES.replace("PLUGINS/etl.wasm", "plugin.wasm"));
-        router.write("plugin.wasm", bytes);
+        router.deploy("plugin.wasm", bytes);
         router.write("records.jsonl", "");
         let output = router.run(&["run", "--until-idle"]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -39,15 +39,10 @@ count = "events"
     )
 }
 
-fn deploy(router: &Router, plugin: &std::path::Path) {
-    std::fs::copy(plugin, router.path("new")).unwrap();
-    std::fs::rename(router.path("new"), router.path("deployed.wasm")).unwrap();
-}
-
 #[test]
 fn a_bad_deploy_does_not_empty_a_stream_into_dead_letters_and_the_next_one_goes_on() {
     let mut router = Router::new(&routes());
-    deploy(&router, &guests().join("hostile.wasm"));
+    router.deploy("deployed.wasm", std::fs::read(guests().join("hostile.wasm")).unwrap());
     router.start();
     router.until("the breaker is open", |r| r.route("count").is_some_and(|route| !route["breaker"].is_null()));
     let open = router.route("count").unwrap();
@@ -62,7 +57,7 @@ fn a_bad_deploy_does_not_empty_a_stream_into_dead_letters_and_the_next_one_goes_
     router.until("a probe fails", |r| r.route("count").is_some_and(|route| route["breaker"]["failed_probes"] != 0));
     assert_eq!(router.route("count").unwrap()["reading"]["counts"]["dead"], dead, "nothing more is given up");
 
-    deploy(&router, &plugins().join("aggregate.wasm"));
+    router.deploy("deployed.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
     router.until("all events are through", |r| r.route("count").is_some_and(|route| route["state"] == "finished"));
     let left = EVENTS - dead;
     let expected = serde_json::json!({"day": "2010-12-01", "events": left, "do": left});

@@ -69,7 +69,7 @@ fn what_was_recorded_first_is_sent_under_its_id_whatever_the_plugin_says_after_a
     let (address, received) = receiver(takes.clone());
     let mut router = Router::new(&ROUTES.replace("ADDRESS", &address));
     let hostile = std::fs::read(guests().join("hostile.wasm")).unwrap();
-    router.write("hostile.wasm", hostile);
+    router.deploy("hostile.wasm", hostile);
     router.start();
     let send = |router: &Router, event: &str| {
         router.write("events.jsonl", format!("\"{event}\"\n"));
@@ -92,7 +92,7 @@ fn what_was_recorded_first_is_sent_under_its_id_whatever_the_plugin_says_after_a
     }
     // A version that could not send anything any more.
     router.signal("KILL");
-    router.write("hostile.wasm", mannered(b'5'));
+    router.deploy("hostile.wasm", mannered(b'5'));
     router.start();
     takes.store(true, Ordering::SeqCst);
     let delivered = |router: &Router| router.route("differ").unwrap()["outputs"][0]["messages"]["pending"] == 0;

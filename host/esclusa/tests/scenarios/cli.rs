@@ -88,7 +88,7 @@ fn a_plugin_that_cannot_be_used_is_78_and_points_at_its_line() {
         fails(&output, 78, "routes.toml:");
     }
     router.ok(&["validate", "--no-plugins"]);
-    router.write("gone.wasm", "not wasm");
+    router.deploy("gone.wasm", "not wasm");
     fails(&router.run(&["validate"]), 78, "plugin::invalid");
     router.configure(&ORDERS.replacen("config = { table = \"orders\",", "config = { tabel = \"orders\",", 1));
     fails(&router.run(&["validate"]), 78, "plugin::config_rejected");

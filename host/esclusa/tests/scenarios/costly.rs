@@ -99,7 +99,7 @@ fn a_good_plugin_takes_over_while_more_bombs_than_cores_are_compiled_and_a_signa
         router.write(&format!("{name}.wasm"), bomb(number));
     }
     router.until("a bomb is being compiled", |router| !router.children().is_empty());
-    router.write("good.wasm", variant("etl.wasm", "anew"));
+    router.deploy("good.wasm", variant("etl.wasm", "anew"));
     router.until("somebody is through", |router| !reloads(router).is_empty());
     let first = reloads(&router).pop().unwrap();
     assert!(Path::new(&first).ends_with("good.wasm"), "{first} was first");
@@ -119,8 +119,8 @@ fn a_good_plugin_takes_over_while_more_bombs_than_cores_are_compiled_and_a_signa
 #[test]
 fn a_signal_ends_a_router_that_still_compiles_its_first_plugins() {
     let mut router = Router::new(&routes(&["bomb".to_owned(), "good".to_owned()]));
-    router.write("bomb.wasm", bomb(0));
-    router.write("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
+    router.deploy("bomb.wasm", bomb(0));
+    router.deploy("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
     router.spawn(&[]);
     router.until("the good one is compiled", |router| router.log().contains("plugin compiled"));
     assert_eq!(router.log().matches("compiling a plugin").count(), 2, "{}", router.log());
@@ -132,7 +132,7 @@ fn a_signal_ends_a_router_that_still_compiles_its_first_plugins() {
 fn a_file_that_two_routes_use_is_compiled_once() {
     let names = ["good".to_owned(), "other".to_owned()];
     let mut router = Router::new(&routes(&names).replace("other.wasm", "good.wasm"));
-    router.write("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
+    router.deploy("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
     router.start();
     assert_eq!(router.log().matches("compiling a plugin").count(), 1, "{}", router.log());
     assert_eq!(router.signal("TERM"), 0);

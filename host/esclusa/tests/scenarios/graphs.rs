@@ -154,7 +154,7 @@ fn a_reload_of_which_a_part_cannot_be_put_in_force_changes_nothing() {
     send(&mut router, "a");
     // A new file beside the one in use, so that nothing but the configuration changes: the first of the two routes could be put in
     // force, the second has a plugin that is none.
-    router.write("broken.wasm", b"not wasm at all");
+    router.deploy("broken.wasm", b"not wasm at all");
     let before = in_force(&router);
     router.configure(&two(20, "").replace("plugin = \"two.wasm\"", "plugin = \"broken.wasm\""));
     let (status, answer) = reload(&router);

@@ -39,7 +39,7 @@ fn digest(router: &Router) -> String {
 
 /// The digest of a file, as the command line tells it.
 fn digest_of(router: &Router, bytes: &[u8]) -> String {
-    router.write("inspected.wasm", bytes);
+    router.deploy("inspected.wasm", bytes);
     let told = router.ok(&["plugin", "inspect", "inspected.wasm", "--json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     told["sha256"].as_str().unwrap().to_owned()
@@ -117,7 +117,7 @@ fn each_new_content_is_one_swap_however_it_gets_there() {
 fn a_file_that_is_rewritten_a_hundred_times_a_second_is_compiled_by_one_child_at_a_time_and_ends_as_its_last_content() {
     const REWRITES: usize = 150;
     let mut router = Router::new(&ROUTES.replace("FILE", "etl.wasm"));
-    router.write("etl.wasm", variant("etl.wasm", "at first"));
+    router.deploy("etl.wasm", variant("etl.wasm", "at first"));
     router.start();
     let (path, done, most) = (router.path("etl.wasm"), AtomicBool::new(false), AtomicUsize::new(0));
     let version = |n: usize| variant("etl.wasm", &format!("rewrite {n}"));
@@ -162,7 +162,7 @@ fn a_version_that_traps_or_refuses_before_it_serves_changes_nothing_and_says_why
         config,
         "config = { do = \"echo\" }\noutputs = [\"out\"]\n[output.out]\nkind = \"file\"\npath = \"out\"",
     ));
-    router.write("hostile.wasm", mannered(b'0'));
+    router.deploy("hostile.wasm", mannered(b'0'));
     router.start();
     let first = digest(&router);
     let echoes = |router: &Router| std::fs::read_to_string(router.path("out")).unwrap_or_default().lines().count();
@@ -175,7 +175,7 @@ fn a_version_that_traps_or_refuses_before_it_serves_changes_nothing_and_says_why
     .into_iter()
     .enumerate()
     {
-        router.write("hostile.wasm", mannered(manner));
+        router.deploy("hostile.wasm", mannered(manner));
         router.until("the version is refused", |router| reloads(router, false).len() > round);
         let told = reloads(&router, false)[0]["message"].as_str().unwrap().to_owned();
         assert!(told.contains(why) && told.contains("route records"), "{told}");
@@ -186,9 +186,9 @@ fn a_version_that_traps_or_refuses_before_it_serves_changes_nothing_and_says_why
     }
     assert_eq!(reloads(&router, true).len(), 0);
     // One that begins and then traps in its first call takes over: its events are dead letters, and the next version takes over, too.
-    router.write("hostile.wasm", mannered(b'5'));
+    router.deploy("hostile.wasm", mannered(b'5'));
     router.until("it serves", |router| digest(router) != first);
-    router.write("hostile.wasm", mannered(b'0'));
+    router.deploy("hostile.wasm", mannered(b'0'));
     router.until("the first version serves again", |router| digest(router) == first);
     assert_eq!(router.signal("TERM"), 0);
 }
@@ -204,20 +204,20 @@ fn a_file_with_another_digest_than_the_pinned_one_is_neither_compiled_nor_run() 
     };
     router.configure(&routes("etl.wasm"));
     // It would trap in `describe`.
-    router.write("etl.wasm", mannered(b'1'));
+    router.deploy("etl.wasm", mannered(b'1'));
     let refused = router.run(&["run"]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(78), "{told}");
     assert!(told.contains("plugin::digest_mismatch") && told.contains(&pinned), "{told}");
     assert!(!told.contains("compiling") && !told.contains("describe"), "{told}");
 
-    router.write("etl.wasm", &good);
+    router.deploy("etl.wasm", &good);
     router.start();
     let compiled = router.log().matches("compiling a plugin").count();
     for (round, bytes) in
         [mannered(b'1'), variant("etl.wasm", "another"), guests_bytes("probe.wasm")].iter().enumerate()
     {
-        router.write("etl.wasm", bytes);
+        router.deploy("etl.wasm", bytes);
         router.until("the file is refused", |router| reloads(router, false).len() > round);
         let told = reloads(&router, false)[0]["message"].as_str().unwrap().to_owned();
         assert!(told.contains("the route pins") && told.contains(&pinned), "{told}");
@@ -227,7 +227,7 @@ fn a_file_with_another_digest_than_the_pinned_one_is_neither_compiled_nor_run() 
     works(&mut router, "with the old one");
     // A new configuration with another pin and this very file, once it is the pinned one.
     let other = variant("etl.wasm", "another");
-    router.write("etl.wasm", &other);
+    router.deploy("etl.wasm", &other);
     router.configure(&routes("etl.wasm").replace(&pinned, &digest_of(&router, &other)));
     router.until("the file is taken", |router| digest(router) != pinned);
     works(&mut router, "with the new one");

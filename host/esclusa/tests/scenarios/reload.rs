@@ -52,7 +52,7 @@ fn audited_until_reloaded(router: &mut Router, before: usize) {
 #[test]
 fn a_plugin_is_replaced_while_ten_thousand_events_flow_and_none_is_lost_or_doubled() {
     let mut router = Router::new(COUNTING);
-    router.write("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
+    router.deploy("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
     router.start();
     let first = router.route("count").unwrap()["plugin"]["digest"].clone();
     for round in 0..4 {
@@ -71,12 +71,12 @@ fn a_plugin_is_replaced_while_ten_thousand_events_flow_and_none_is_lost_or_doubl
 fn a_broken_plugin_changes_nothing_and_says_why() {
     let mut router = Router::new(COUNTING);
     let good = std::fs::read(plugins().join("aggregate.wasm")).unwrap();
-    router.write("aggregate.wasm", &good);
+    router.deploy("aggregate.wasm", &good);
     router.start();
     let digest = router.route("count").unwrap()["plugin"]["digest"].clone();
     let broken: [&[u8]; 4] = [b"", b"not wasm at all", &good[..good.len() / 2], b"\0asm\x01\0\0\0"];
     for (round, bytes) in broken.into_iter().enumerate() {
-        router.write("aggregate.wasm", bytes);
+        router.deploy("aggregate.wasm", bytes);
         router
             .until("the broken version is refused", |r| reloads(r).iter().filter(|x| x["ok"] == false).count() > round);
         assert_eq!(router.route("count").unwrap()["plugin"]["digest"], digest);
@@ -87,14 +87,14 @@ fn a_broken_plugin_changes_nothing_and_says_why() {
     router.until("all events are through", finished);
     assert_eq!(router.scan("totals")[0]["events"], 10_000);
     // The good file again: the watcher still works after a refused one.
-    router.write("aggregate.wasm", variant("aggregate.wasm", "again"));
+    router.deploy("aggregate.wasm", variant("aggregate.wasm", "again"));
     router.until("the good version serves", |r| reloads(r)[0]["ok"] == true);
 }
 
 #[test]
 fn a_file_that_is_not_the_pinned_one_is_not_even_compiled() {
     let mut router = Router::new(COUNTING);
-    router.write("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
+    router.deploy("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
     let inspected: Value =
         serde_json::from_str(&router.ok(&["plugin", "inspect", "aggregate.wasm", "--json"])).unwrap();
     let pin = inspected["sha256"].as_str().unwrap();
@@ -103,7 +103,7 @@ fn a_file_that_is_not_the_pinned_one_is_not_even_compiled() {
     let compiled = |router: &Router| router.log().matches("compiling a plugin").count();
     assert_eq!(compiled(&router), 1);
     // It is a sound plugin, only another one.
-    router.write("aggregate.wasm", variant("aggregate.wasm", "other"));
+    router.deploy("aggregate.wasm", variant("aggregate.wasm", "other"));
     router.until("the other file is refused", |r| reloads(r).first().is_some_and(|reload| reload["ok"] == false));
     assert!(reloads(&router)[0]["message"].as_str().unwrap().contains("but the route pins"), "{:?}", reloads(&router));
     assert_eq!(router.route("count").unwrap()["plugin"]["digest"], pin);
@@ -113,7 +113,7 @@ fn a_file_that_is_not_the_pinned_one_is_not_even_compiled() {
 #[test]
 fn routes_toml_is_picked_up_by_itself_and_only_what_changed_is_restarted() {
     let mut router = Router::new(COUNTING);
-    router.write("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
+    router.deploy("aggregate.wasm", std::fs::read(plugins().join("aggregate.wasm")).unwrap());
     router.start();
     for (round, size) in [70, 60, 40].into_iter().enumerate() {
         router.configure(&COUNTING.replace("batch_size = 50", &format!("batch_size = {size}")));
@@ -140,7 +140,7 @@ fn stale(router: &Router) -> Vec<(String, String)> {
 fn what_runs_and_what_is_on_disk_are_told_apart_until_they_are_the_same() {
     let mut router = Router::new(COUNTING);
     let good = std::fs::read(plugins().join("aggregate.wasm")).unwrap();
-    router.write("aggregate.wasm", &good);
+    router.deploy("aggregate.wasm", &good);
     router.start();
     assert_eq!(stale(&router), []);
     let of = |file: &str, state: &str| vec![(file.to_owned(), state.to_owned())];
@@ -171,11 +171,11 @@ fn what_runs_and_what_is_on_disk_are_told_apart_until_they_are_the_same() {
     // The reload of routes.toml has read the plugins as well by then.
     router.ok(&["reload"]);
     let plugin = reloads(&router).len();
-    router.write("aggregate.wasm", &good[..1000]);
+    router.deploy("aggregate.wasm", &good[..1000]);
     router.until("the broken plugin is refused", |r| reloads(r).len() > plugin);
     let [(file, state)] = &stale(&router)[..] else { panic!("{:?}", stale(&router)) };
     assert!(file.ends_with("aggregate.wasm") && state == "refused", "{file} {state}");
-    router.write("aggregate.wasm", &good);
+    router.deploy("aggregate.wasm", &good);
     router.until("the plugin is the one that runs", |r| stale(r).is_empty());
     // Gone, and back with the same content.
     std::fs::rename(router.path("aggregate.wasm"), router.path("aside")).unwrap();
@@ -188,7 +188,7 @@ fn what_runs_and_what_is_on_disk_are_told_apart_until_they_are_the_same() {
 fn what_a_refused_configuration_lacked_is_noticed_when_it_comes() {
     let mut router = Router::new(COUNTING);
     let good = std::fs::read(plugins().join("aggregate.wasm")).unwrap();
-    router.write("aggregate.wasm", &good);
+    router.deploy("aggregate.wasm", &good);
     router.start();
     // A secret that is not there yet, and then is rotated.
     let secret = COUNTING.replace("day = \"2010-12-01\"", "day = \"${file:secret}\"");
@@ -203,7 +203,7 @@ fn what_a_refused_configuration_lacked_is_noticed_when_it_comes() {
     // A plugin that is not built yet.
     router.configure(&secret.replace("aggregate.wasm", "built.wasm"));
     router.until("it lacks a plugin", |r| !stale(r).is_empty());
-    router.write("built.wasm", &good);
+    router.deploy("built.wasm", &good);
     router.until("the plugin has come", |r| stale(r).is_empty());
     assert!(router.route("count").unwrap()["plugin"]["path"].as_str().unwrap().ends_with("built.wasm"));
 }

@@ -24,7 +24,7 @@ impl Router {
 
     /// Replaces routes.toml.
     pub(crate) fn configure(&self, routes: &str) {
-        std::fs::write(self.path("routes.toml"), routes.replace("PLUGINS", &plugins().display().to_string())).unwrap();
+        self.deploy("routes.toml", routes.replace("PLUGINS", &plugins().display().to_string()));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -33,6 +33,12 @@ impl Router {
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Puts a whole file in place at once: on a busy machine the router could read half of one that is written in place, and refuse it.
+    pub(crate) fn deploy(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.write("deployed.new", content);
+        std::fs::rename(self.path("deployed.new"), self.path(name)).unwrap();
     }
 
     fn command(&self, args: &[&str]) -> Command {
