@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long runs, which are not part of `make test`. Their output is added to docs/nightly/DATE.txt; commit that file.
 #
-#   scripts/nightly.sh [NAME...]     properties guards fuzz damage fleet kills group attacks kcl soak churn; without names: all of them, in some hours on two cores
+#   scripts/nightly.sh [NAME...]     properties guards fuzz damage fleet kills group brokers attacks kcl soak churn; without names: all of them, in some hours on two cores
 #
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   guards       the mend of each row of the catalogue of failures switched off: its test fails (scripts/guards.sh)
@@ -10,6 +10,7 @@
 #   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
 #   group        100,000 records of a topic with 12 partitions through three routers, two of which are killed and one is stopped past its session: ten
 #                runs into DynamoDB and ten into another topic, at other moments each; needs Java 17 and Maven
+#   brokers      the same, three runs each, on three brokers of which one after the other is killed and started again
 #   attacks      scripts/hostile.sh
 #   kcl          a lease table handed over from KCL 2 and from KCL 3.5 to the router and back, over generations of splits and merges
 #   kills        a fleet as above, 60 kills in six runs
@@ -22,7 +23,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 esclusa=$PWD/target/release/esclusa
 [ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
-[ $# -gt 0 ] || set -- properties guards fuzz damage fleet kills group attacks kcl soak churn
+[ $# -gt 0 ] || set -- properties guards fuzz damage fleet kills group brokers attacks kcl soak churn
 
 properties() {
   # The whole workspace, as in `make test`: with other features everything would be compiled again.
@@ -46,6 +47,13 @@ group() {
   local held
   for held in tables topics; do
     scripts/servers.sh run target/venv/bin/python host/esclusa/tests/fleet/group.py "$esclusa" plugins $held 100000 10 "1$(date +%j)" || return 1
+  done
+}
+brokers() {
+  scripts/python.sh
+  local held
+  for held in tables topics; do
+    scripts/servers.sh run scripts/nightly/brokers.py target/venv/bin/python host/esclusa/tests/fleet/group.py "$esclusa" plugins $held 100000 3 "2$(date +%j)" || return 1
   done
 }
 kills() {

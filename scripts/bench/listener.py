@@ -3,7 +3,7 @@
 many were answered with 2xx, requests/s, the router's processor time a request, and how long /livez took meanwhile. At least 99.9 % must be
 answered with 2xx, /livez within its bound, and every event must be in the table.
 
-  listener.py ESCLUSA PLUGINS [REQUESTS [OLDER]]     OLDER: another router, whose /ingest is measured in the same run"""
+  listener.py ESCLUSA PLUGINS [REQUESTS [OLDER]]     OLDER: another checkout with its build, whose /ingest is measured in the same run"""
 import asyncio
 import json
 import os
@@ -145,7 +145,8 @@ def main(esclusa, plugins, count="100000", older=None):
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         if older:
-            router = Router(os.path.abspath(older), plugins, directory / "older", False)
+            checkout = pathlib.Path(older).absolute()
+            router = Router(checkout / "target/release/esclusa", checkout / "plugins", directory / "older", False)
             measure("older /ingest", router, router.admin, "/ingest/ingested", count, "ingested")
             router.stop()
         router = Router(esclusa, plugins, directory / "new", True)

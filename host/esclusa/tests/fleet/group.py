@@ -31,6 +31,7 @@ GROWING = 4  # partitions of the topic that gets more
 FED = 25  # seconds in which all records of a run come: kills fall into this time
 SESSION = 3  # seconds after which a silent member is out
 SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+REPLICATION = int(os.environ.get("KAFKA_REPLICATION", "1"))
 
 HEAD = """
 version = 1
@@ -122,7 +123,7 @@ class Topic:
     def __init__(self, name, partitions):
         self.name, self.fed, self.ends = name, 0, {}
         self.admin = kafka.admin.KafkaAdminClient(bootstrap_servers=SERVERS)
-        self.admin.create_topics([kafka.admin.NewTopic(name, partitions, 1)])
+        self.admin.create_topics([kafka.admin.NewTopic(name, partitions, REPLICATION)])
 
     def grow(self, partitions):
         self.admin.create_partitions({self.name: kafka.admin.NewPartitions(partitions)})
