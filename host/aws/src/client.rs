@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long making a connection may take. The SDK's default, set here because setting another timeout may drop it.
 const CONNECT: Duration = Duration::from_millis(3100);
 /// How long an answer may take to begin. Without a limit a connection that has gone silent stops its reader for good
-/// (reliability K8). Three times the longest poll of SQS.
+/// (failures.md K8). Three times the longest poll of SQS.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Makes clients. Cheap to clone.
@@ -60,7 +60,7 @@ impl Clients {
         builder.build()
     }
 
-    /// Kinesis. Retries are left to the reader, which knows its shard's limits (reliability K13).
+    /// Kinesis. Retries are left to the reader, which knows its shard's limits (failures.md K13).
     #[must_use]
     pub fn kinesis(&self, place: &ServiceLocation) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::from_conf(at!(aws_sdk_kinesis, self, place).build())

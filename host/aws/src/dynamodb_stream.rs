@@ -1,6 +1,6 @@
 //! Streams of DynamoDB tables as sources: the changes of a table, in order per item, as Lambda gives them to functions.
 //!
-//! Shards live for hours and then roll into others, so the router lists them again and again (reliability D1).
+//! Shards live for hours and then roll into others, so the router lists them again and again (failures.md D1).
 
 mod change_event;
 
@@ -100,7 +100,7 @@ impl DynamoStream {
         }
     }
 
-    /// All pages (reliability D2).
+    /// All pages (failures.md D2).
     async fn list_all(&self) -> Result<Vec<Shard>, Fault> {
         let (mut shards, mut after) = (Vec::new(), None);
         loop {

@@ -28,10 +28,10 @@ const THROTTLED: &[&str] = &[
     "EC2ThrottledException",
 ];
 
-/// Codes of credentials that are out of date: they may be renewed, so trying again may work (reliability X1).
+/// Codes of credentials that are out of date: they may be renewed, so trying again may work (failures.md X1).
 const STALE: &[&str] = &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
 
-/// Codes of a request whose time the service does not accept: the clock of this machine is wrong, or was (reliability X2). The SDK
+/// Codes of a request whose time the service does not accept: the clock of this machine is wrong, or was (failures.md X2). The SDK
 /// goes by the service's clock once it has seen one answer, so trying again may work.
 const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
 /// The same in words, of services that say it with the code of a wrong signature: the beginnings of their messages.

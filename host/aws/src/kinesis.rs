@@ -133,7 +133,7 @@ impl StreamName {
 
 struct KinesisStream {
     client: Client,
-    /// Without retries of its own: they would use up the shard's limit (reliability K13).
+    /// Without retries of its own: they would use up the shard's limit (failures.md K13).
     reads: Client,
     stream: StreamName,
     /// ARN of the stream.
@@ -143,7 +143,7 @@ struct KinesisStream {
 }
 
 impl KinesisStream {
-    /// ListShards (100 per second) and not DescribeStream (10 per second and account, reliability K16).
+    /// ListShards (100 per second) and not DescribeStream (10 per second and account, failures.md K16).
     async fn list_all(&self) -> Result<Vec<Shard>, Fault> {
         let (mut shards, mut token, mut begun) = (Vec::new(), None::<String>, 0);
         loop {

@@ -1,7 +1,7 @@
 //! Leases: which worker reads which shard, and how far it is. They are kept in a DynamoDB table with the schema of KCL
 //! 2, so that a fleet can move from KCL to this and back.
 //!
-//! A table belongs to one route and source: its rows name the stream, and leases of another one are refused (reliability D6). Expiry is measured on this process' own monotonic clock
+//! A table belongs to one route and source: its rows name the stream, and leases of another one are refused (failures.md D6). Expiry is measured on this process' own monotonic clock
 //! and never on the wall clock. A stale owner can settle nothing: every write is conditional on owning the lease
 //! (invariant 5).
 

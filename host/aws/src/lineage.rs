@@ -1,6 +1,6 @@
 //! Lineage of shards: which get a lease, at which position each starts, and which may be read now. Pure.
 //!
-//! In an ordered source a child is read only when all its parents are at their end (reliability K1, K2, D7). The start of the settings is
+//! In an ordered source a child is read only when all its parents are at their end (failures.md K1, K2, D7). The start of the settings is
 //! for shards that exist at the first start of the group; a descendant of a known shard starts at its oldest record
 //! (K3). A shard without a lease is over if descendants that have one hold all its hash keys: KCL has deleted its lease,
 //! or the group left it out at its start.

@@ -103,7 +103,7 @@ impl S3Stores {
     ///
     /// # Errors
     /// [`CommitError::Refused`] with an object that the service never takes. A [`Fault`] otherwise, a missing permission
-    /// included: nothing is given up (reliability E7). Some objects may be written; putting them again overwrites them.
+    /// included: nothing is given up (failures.md E7). Some objects may be written; putting them again overwrites them.
     pub(crate) async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
         let mut last: BTreeMap<(&str, &str), (usize, &PutObject)> = BTreeMap::new();
         for (index, object) in objects {

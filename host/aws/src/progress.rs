@@ -1,4 +1,5 @@
-//! Keeps the progress of a route's lanes outside of the embedded engine: in a lease table, or in the queue itself.
+//! Keeps the progress of a route's lanes outside of the embedded engine: in a lease table, in the queue itself, or beside
+//! the effects (`position_items`).
 
 use aws_sdk_dynamodb::types::Update;
 use esclusa_flow::BoxFuture;

@@ -1,6 +1,6 @@
 //! Sinks: messages for Kinesis, SQS, SNS, SES and S3.
 //!
-//! Every entry of a batch has a result of its own (reliability E1, E2): an entry that failed for now is tried again
+//! Every entry of a batch has a result of its own (failures.md E1, E2): an entry that failed for now is tried again
 //! alone, and a message that can never be sent does not hold up the others. A message with a key is not sent before
 //! earlier ones of its key (invariant 3). A receiver may see a message twice, with the same id.
 
@@ -22,7 +22,7 @@ use std::error::Error;
 use std::time::Duration;
 
 /// Codes that mean that the message is wrong, and not the stream, queue or permission. An operator can repair those,
-/// and no message is lost meanwhile (reliability E7).
+/// and no message is lost meanwhile (failures.md E7).
 const UNFIT: &[&str] = &[
     "ValidationException",
     "ValidationError",

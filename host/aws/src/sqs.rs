@@ -135,7 +135,7 @@ impl SqsQueues {
 }
 
 /// Settles the messages of a route. A receipt that is not valid any more is no error: the effects are written, and
-/// another consumer has the message now and will handle it once more (reliability Q1).
+/// another consumer has the message now and will handle it once more (failures.md Q1).
 pub struct ReceiptStore {
     /// The receiver that the routes of the source share.
     pub receiver: Arc<SharedReceiver>,

@@ -1,5 +1,5 @@
-//! A route's breaker: it opens when the plugin has failed for so long that the events are not to blame, and then no event
-//! is tried, given up or released until a probe succeeds.
+//! A route's breaker: it opens when the plugin has failed for so long that the events are not to blame, and then the
+//! route's events wait until a probe succeeds.
 //!
 //! It knows no clock and makes no call. One success in ten does not keep it closed. It does not open while a single event
 //! could be to blame for every failure: such an event is given up by the usual rule, which lets the ones behind it go on.
@@ -39,7 +39,7 @@ pub struct Breaker {
 enum State {
     /// Calls are made. `Some`: the failures so far.
     Closed(Option<FailureStreak>),
-    /// No call but probes. `probes` have failed, the next one is due at `due`.
+    /// Hardly a call but probes. `probes` have failed, the next one is due at `due`.
     Open { probes: u32, due: Duration },
 }
 
@@ -62,7 +62,7 @@ impl Breaker {
         Breaker { after, gap: after.saturating_add(longest_wait), seed, state: State::Closed(None) }
     }
 
-    /// True if only probes may call.
+    /// True if calls wait for a probe that succeeds.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.probe_due().is_some()

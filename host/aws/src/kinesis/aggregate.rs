@@ -1,7 +1,7 @@
 //! Aggregated records: the Kinesis Producer Library makes one record of several events. Magic number, protobuf, MD5.
 //! <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>, 2026-11.
 //!
-//! A record that fails any check is a plain one (reliability K14): any payload may begin with these four bytes.
+//! A record that fails any check is a plain one (failures.md K14): any payload may begin with these four bytes.
 //!
 //! An event may take as little as six bytes of its record, so the events are never all in memory at once: the whole
 //! record is checked, in time proportional to its bytes, and its events are made one by one when a batch needs them.

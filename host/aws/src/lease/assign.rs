@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The leases of other workers as they were seen, and since when. A lease whose counter stands still for its duration
-/// has expired. Only this process' own clock counts (reliability X2).
+/// has expired. Only this process' own clock counts (failures.md X2).
 #[derive(Debug, Default)]
 pub(crate) struct LeaseWatch(HashMap<String, SeenLease>);
 

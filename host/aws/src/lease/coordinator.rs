@@ -1,4 +1,4 @@
-//! Two tasks of each worker: one takes leases, one renews them. Neither waits for the pipeline (reliability K7), and no
+//! Two tasks of each worker: one takes leases, one renews them. Neither waits for the pipeline (failures.md K7), and no
 //! error ends them: they try again (K8, K9). They end when the source closes, but never between a request and its
 //! answer: nobody could release a lease whose taking was not noticed.
 
@@ -261,7 +261,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// A shard without owner is not read: an operator must see it (reliability D1, K9).
+    /// A shard without owner is not read: an operator must see it (failures.md D1, K9).
     fn note_orphans(&mut self, candidates: &[Candidate<'_>], now: Instant) {
         let free = |key: &str| {
             candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.registry.holds(key)

@@ -142,7 +142,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the table; [`Fault::Permanent`] if it holds the leases of another stream. The shards of two streams
-    /// have the same names, so both would settle the same rows (reliability D6).
+    /// have the same names, so both would settle the same rows (failures.md D6).
     pub(crate) async fn rows(&self) -> Result<LeaseRows, Fault> {
         let mut pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator().items().send();
         let mut rows = LeaseRows::default();

@@ -1,7 +1,7 @@
 //! The leases that this worker holds. The coordinator, the renewal, the progress store and the lanes share them.
 //!
 //! A lane belongs to one *hold*. A lease that was lost and taken again is a new hold: the old lane neither reads nor
-//! settles any more, and the lease is not taken again before the old lane is gone (reliability K5, K7).
+//! settles any more, and the lease is not taken again before the old lane is gone (failures.md K5, K7).
 
 use super::Lease;
 use parking_lot::{Mutex, MutexGuard};

@@ -1,5 +1,5 @@
 //! Objects in parts. An upload that fails is aborted, after its parts have settled: one that arrives later would stay,
-//! unseen and paid for (reliability E6). A lifecycle rule `AbortIncompleteMultipartUpload` covers a router that died.
+//! unseen and paid for (failures.md E6). A lifecycle rule `AbortIncompleteMultipartUpload` covers a router that died.
 
 use super::Upload;
 use crate::fault;

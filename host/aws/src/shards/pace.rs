@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Waits after refusals (reliability K13): the SDK's own retries are off for reads, since they would use up the limit.
+/// Waits after refusals (failures.md K13): the SDK's own retries are off for reads, since they would use up the limit.
 const REFUSED: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// When the next read may be sent.
@@ -77,7 +77,7 @@ impl ReadPace {
     }
 }
 
-/// A limit on the bytes that all lanes of a source have read and not given yet (reliability K19).
+/// A limit on the bytes that all lanes of a source have read and not given yet (failures.md K19).
 #[derive(Debug)]
 pub(crate) struct ReadAheadLimit {
     limit: usize,
@@ -123,7 +123,7 @@ impl Drop for Quota {
     }
 }
 
-/// Decides whether a reader is at the tip of its shard, from the lag that the service reports (reliability K12). It is
+/// Decides whether a reader is at the tip of its shard, from the lag that the service reports (failures.md K12). It is
 /// only after two empty pages in a row with a lag of zero: a page with records was not at the tip, even if its lag is
 /// zero.
 #[derive(Debug, Default)]

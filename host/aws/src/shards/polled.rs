@@ -78,7 +78,7 @@ impl<P: PageRequests> PolledFeed<P> {
         };
         let FetchedPage { mut page, last, next } = read;
         if let Some(last) = last {
-            // Behind the last record that was read, and not at it (reliability K10, D4).
+            // Behind the last record that was read, and not at it (failures.md K10, D4).
             self.at = Cursor::After(last);
         }
         if let Some(since) = self.since {

@@ -1,7 +1,7 @@
 //! Messages as mails by SES (version 2 of its API).
 //!
 //! Mail cannot be taken back and SES does not deduplicate: the settings decide whether a request without a clear answer
-//! is repeated or given up (reliability E9). The SDK's own retries are off for that reason.
+//! is repeated or given up (failures.md E9). The SDK's own retries are off for that reason.
 
 use super::{attribute, fault_of, text};
 use crate::client::Clients;

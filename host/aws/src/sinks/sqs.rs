@@ -13,7 +13,7 @@ use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 
 /// Most messages and bytes of a request: the bytes of the older quota, since a queue may still have it. A single larger
-/// message goes alone, for the queue to judge (reliability Q7).
+/// message goes alone, for the queue to judge (failures.md Q7).
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>, 2026-11.
 const LIMITS: (usize, usize) = (10, 256 << 10);
 
@@ -27,7 +27,7 @@ pub struct SqsSinkSettings {
 }
 
 /// A sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
-/// id, which SQS remembers for five minutes (reliability E8); messages of a group go one by one, in order.
+/// id, which SQS remembers for five minutes (failures.md E8); messages of a group go one by one, in order.
 ///
 /// # Errors
 /// A [`Fault`] that names the queue.

@@ -27,7 +27,7 @@ impl QueueBacklog {
         self.visible == 0 && self.in_flight == 0 && self.delayed == 0
     }
 
-    /// True if SQS answers a receive with nothing because too many messages are in flight (reliability Q4).
+    /// True if SQS answers a receive with nothing because too many messages are in flight (failures.md Q4).
     pub(crate) fn withheld(&self) -> bool {
         self.visible > 0 && self.in_flight >= MANY_IN_FLIGHT
     }

@@ -1,5 +1,5 @@
 //! Values of items as DynamoDB's attribute values, and back; lists and maps are DynamoDB JSON in the router. Numbers
-//! stay decimal text (reliability E5).
+//! stay decimal text (failures.md E5).
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;

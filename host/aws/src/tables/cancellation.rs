@@ -1,5 +1,5 @@
 //! Reads why DynamoDB cancelled a transaction: one reason per item, whose meaning depends on the item's role
-//! (reliability E4). Pure.
+//! (failures.md E4). Pure.
 
 use crate::fault;
 use aws_sdk_dynamodb::types::CancellationReason;

@@ -1,7 +1,7 @@
 //! Writes that may be repeated by themselves. Puts and deletes without conditions go 25 in a request, several requests
 //! in flight; those with a condition go alone.
 //!
-//! A request that "worked" may have left writes out: they are sent again until none is left (reliability E2). A request
+//! A request that "worked" may have left writes out: they are sent again until none is left (failures.md E2). A request
 //! that was refused is sent write by write, to find which of them DynamoDB refuses. 25 items of at most 400 KB stay
 //! below
 //! the 16 MB of a request.

@@ -5,9 +5,9 @@ use esclusa_config::plan::Network;
 use std::net::{IpAddr, SocketAddr};
 
 /// Most proxies that a request may have come through.
-const HOPS: usize = 32;
+const MOST_PROXIES: usize = 32;
 
-/// The address of the client of a request from `peer`: the nearest hop that is no trusted proxy. Headers of anybody else
+/// The address of the client of a request from `peer`: the nearest one on its way that is no trusted proxy. Headers of anybody else
 /// count nothing, since a client can write into them what it likes.
 pub(super) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let mut client = peer.to_canonical();
@@ -15,10 +15,10 @@ pub(super) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAd
     if !is_trusted(client) {
         return client;
     }
-    // The proxy next to the router has written last: hops are read from the end.
-    for hop in hops(headers).into_iter().rev().take(HOPS) {
-        // A hop that cannot be read ends the chain: the proxy that wrote it is the last that is known.
-        let Some(address) = hop else { break };
+    // The proxy next to the router has written last, so addresses are read from the end.
+    for address in forwarded_for(headers).into_iter().rev().take(MOST_PROXIES) {
+        // An address that cannot be read ends the chain: the proxy that wrote it is the last that is known.
+        let Some(address) = address else { break };
         client = address.to_canonical();
         if !is_trusted(client) {
             break;
@@ -27,17 +27,17 @@ pub(super) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAd
     client
 }
 
-/// The hops in `X-Forwarded-For`, or without it in `Forwarded`, in the order in which a request took them.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+/// The addresses in `X-Forwarded-For`, or without it in `Forwarded`, in the order in which a request came by them.
+fn forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let values = |name: &str| -> Vec<String> {
         let lines = headers.get_all(name).iter();
         lines.flat_map(|line| line.to_str().unwrap_or("?").split(',').map(str::to_owned).collect::<Vec<_>>()).collect()
     };
-    let forwarded_for = values("x-forwarded-for");
-    if !forwarded_for.is_empty() {
-        return forwarded_for.iter().map(|hop| address(hop)).collect();
+    let given = values("x-forwarded-for");
+    if !given.is_empty() {
+        return given.iter().map(|text| address(text)).collect();
     }
-    values("forwarded").iter().map(|hop| address(forwarded(hop)?)).collect()
+    values("forwarded").iter().map(|text| address(forwarded(text)?)).collect()
 }
 
 /// The value of `for` in an element of `Forwarded`: RFC 7239.

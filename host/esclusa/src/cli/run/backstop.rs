@@ -46,7 +46,7 @@ impl Backstop {
 }
 
 /// Logs how long a stop may take. A supervisor that kills the router before has events in flight delivered again, at every deployment
-/// (reliability X13).
+/// (failures.md X13).
 pub(super) fn tell_longest_stop(delay: Duration, drain: Duration) {
     let longest = until_end(delay, drain).saturating_add(LAST_LOG);
     let seconds = longest.as_secs().saturating_add(u64::from(longest.subsec_nanos() > 0));
