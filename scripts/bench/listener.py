@@ -58,11 +58,12 @@ class Router:
         (directory / "routes.toml").write_text(routes, encoding="ascii")
         with open(directory / "log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([esclusa, "run"], cwd=directory, stderr=log)
-        posted, deadline = directory / "data/router.json", time.monotonic() + PATIENCE
-        while not (posted.exists() and '"phase":"running"' in posted.read_text(encoding="ascii")):
+        file, deadline, posted = directory / "data/router.json", time.monotonic() + PATIENCE, {}
+        # An older router writes the file when it is running, without a phase.
+        while not posted or posted.get("phase", "running") != "running":
             assert self.process.poll() is None and time.monotonic() < deadline, (directory / "log").read_text()
             time.sleep(0.05)
-        posted = json.loads(posted.read_text(encoding="ascii"))
+            posted = json.loads(file.read_text(encoding="ascii")) if file.exists() else {}
         self.admin, self.api = posted["admin"], posted.get("listeners", {}).get("api")
 
     def processor(self):
