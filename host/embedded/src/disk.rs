@@ -12,10 +12,13 @@ use crate::error::OpenError;
 use esclusa_flow::fault::Fault;
 use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
 use mark::{Mark, MarkFile};
+use parking_lot::Mutex;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use survey::Survey;
 
 /// The directory, in that of a store, in which a check opens its content.
@@ -28,6 +31,8 @@ pub(crate) const LOCK: &str = "lock";
 /// Name of the directory of the database.
 pub(crate) const DATABASE: &str = "db";
 
+/// How old a measurement of the store's bytes may be that decides about events from outside: it looks at every file.
+const MEASURED: Duration = Duration::from_millis(50);
 /// Blocks kept in memory. Small: an idle router shall stay below 60 MB.
 const CACHE_BYTES: u64 = 16 << 20;
 /// Bytes of writes kept in memory before they become a file, for busy spaces: larger means fewer rewrites later.
@@ -65,6 +70,8 @@ pub(crate) struct Disk {
     items: Keyspace,
     log: Keyspace,
     queue: Keyspace,
+    /// The last measurement of the bytes.
+    measured: Arc<Mutex<Option<(Instant, u64)>>>,
 }
 
 /// The directory of a store, locked: no other process opens it as long as this lives.
@@ -190,6 +197,7 @@ pub(crate) fn database(path: &Path) -> fjall::Result<Disk> {
         log: space("log", LARGE_MEMTABLE)?,
         queue: space("queue", SMALL_MEMTABLE)?,
         database,
+        measured: Arc::default(),
     })
 }
 
@@ -273,6 +281,15 @@ impl Disk {
     /// Bytes of the database's files.
     pub(crate) fn bytes(&self) -> u64 {
         self.database.disk_space().unwrap_or_default()
+    }
+
+    /// The same, at most [`MEASURED`] ago: each request that brings events asks.
+    pub(crate) fn recent_bytes(&self) -> u64 {
+        let mut measured = self.measured.lock();
+        match *measured {
+            Some((at, bytes)) if at.elapsed() < MEASURED => bytes,
+            _ => measured.insert((Instant::now(), self.bytes())).1,
+        }
     }
 
     /// Starts writing the memtables to the trees' files, in the background.

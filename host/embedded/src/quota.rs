@@ -53,7 +53,7 @@ impl Store {
 
     /// Fails if the store takes nothing from outside at present.
     pub(crate) fn take_from_outside(&self) -> Result<(), Fault> {
-        let (bytes, limit) = (self.disk().bytes(), self.limits().bytes);
+        let (bytes, limit) = (self.disk().recent_bytes(), self.limits().bytes);
         if bytes <= limit {
             return Ok(());
         }
