@@ -50,7 +50,7 @@ pub use json::{dynamo_json, plain_json};
 pub use key::{PARTITION_LIMIT, SORT_LIMIT};
 pub use lag::{LaneLag, TrimmedRecords};
 pub use progress::SourceSpec;
-pub use quota::{DEAD_LETTERS_FULL, FULL, StoreFill};
+pub use quota::{DEAD_LETTERS_FULL, StoreFill};
 pub use records::NewRecord;
 pub use salvage::{LostTable, SalvageReport, salvage};
 pub use schema::{OutputTarget, QueueSchema, StoreLimits, StoreSchema, StreamSchema};

@@ -2,10 +2,8 @@
 
 use crate::schema::StoreLimits;
 use crate::store::Store;
-use esclusa_flow::fault::Fault;
+use esclusa_flow::fault::{Fault, STORE_FULL};
 
-/// The code of a fault: the store is so large that it takes nothing from outside. `esclusa explain` has its page.
-pub const FULL: &str = "store.full";
 /// The code of a fault: there are so many dead letters that none is added.
 pub const DEAD_LETTERS_FULL: &str = "store.dead-letters-full";
 
@@ -63,6 +61,6 @@ impl Store {
             bytes >> 20,
             limit >> 20
         );
-        Err(Fault::Refused { code: FULL, reason })
+        Err(Fault::Refused { code: STORE_FULL, reason })
     }
 }

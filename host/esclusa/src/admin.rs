@@ -14,16 +14,16 @@ pub(crate) mod metrics;
 mod plugin_metrics;
 mod snapshot;
 
-use crate::http::api_error;
-use crate::http::bodies::BodyBudget;
-use crate::http::connections::{self, Serving};
-use crate::http::work_limits::WorkLimits;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
+use esclusa_http::api_error;
+use esclusa_http::bodies::BodyBudget;
+use esclusa_http::connections::{self, Serving};
+use esclusa_http::work_limits::WorkLimits;
 use snapshot::Snapshot;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -125,7 +125,7 @@ pub(crate) fn serve(
         listen,
         draining: AtomicBool::new(false),
         work: WorkLimits::new(Handle::current()),
-        bodies: BodyBudget::new(),
+        bodies: BodyBudget::default(),
         snapshot: Snapshot::default(),
         redrives: Default::default(),
     });

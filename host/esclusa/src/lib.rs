@@ -1,12 +1,13 @@
 //! The router: puts configuration, sandbox, engine, sources and sinks to work together, and serves the command line.
 
 mod admin;
+mod api_errors;
 mod audit;
 mod cli;
 mod configuration;
 mod dead_letters;
 mod file_watch;
-mod http;
+mod handover;
 mod intake;
 mod invoke;
 mod listener;

@@ -16,15 +16,15 @@ mod service;
 mod signature;
 pub(crate) mod tls;
 
-use crate::http::bodies::BodyBudget;
-use crate::http::connections::{self, ConnectionLimits, ConnectionMeter, PATIENCE, Serving};
-use crate::http::work_limits::WorkLimits;
 use crate::runtime::Runtime;
 use crate::runtime::listening::{ListenerStatus, Listening, NotListening, PreparedListeners};
 use crate::threads::Threads;
 use crate::wiring::kept_reply::RequestsInWork;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use esclusa_config::plan::{HttpListener, Plan};
+use esclusa_http::bodies::BodyBudget;
+use esclusa_http::connections::{self, ConnectionLimits, ConnectionMeter, PATIENCE, Serving};
+use esclusa_http::work_limits::WorkLimits;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
@@ -100,7 +100,7 @@ impl Listeners {
         let side = Arc::new(ListenerSide {
             runtime: runtime.clone(),
             work: WorkLimits::new(Handle::current()),
-            bodies: BodyBudget::new(),
+            bodies: BodyBudget::default(),
             in_work: RequestsInWork::default(),
         });
         let listeners = Arc::new(Listeners { threads, side, running: Mutex::default() });

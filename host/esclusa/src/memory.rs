@@ -7,12 +7,12 @@
 #[cfg(test)]
 mod limits_page;
 
-use crate::http::{bodies, connections, work_limits};
 use crate::listener::{self, rate_limit};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
 use esclusa_flow::reads::QueryResult;
+use esclusa_http::{bodies, connections, work_limits};
 use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig, caps};
 use serde::Serialize;
 use std::collections::BTreeSet;

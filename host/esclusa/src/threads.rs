@@ -8,7 +8,7 @@ const TICKS: u32 = 4;
 
 /// Threads that serve connections: two, so that one answers a probe while the other is in a system call.
 const CONNECTIONS: usize = 2;
-/// Most threads that compute answers and may block: more than all limits of `http/work_limits.rs` together, so that
+/// Most threads that compute answers and may block: more than all limits of `host/http/src/work_limits.rs` together, so that
 /// health never waits for one.
 const BLOCKING: usize = 32;
 

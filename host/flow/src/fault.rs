@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The code of a fault: the store is so large that it takes nothing from outside. `esclusa explain` has its page.
+pub const STORE_FULL: &str = "store.full";
+
 /// Why a service, a file or a store did not do what the router asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

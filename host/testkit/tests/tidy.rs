@@ -59,6 +59,7 @@ fn crates_depend_only_downwards() {
         ("embedded", &["esclusa-data", "esclusa-flow"]),
         ("aws", &["esclusa-flow"]),
         ("kafka", &["esclusa-flow"]),
+        ("http", &["esclusa-flow", "esclusa-pipeline"]),
         ("testkit", &["esclusa-flow"]),
         (
             "esclusa",
@@ -70,6 +71,7 @@ fn crates_depend_only_downwards() {
                 "esclusa-embedded",
                 "esclusa-aws",
                 "esclusa-kafka",
+                "esclusa-http",
             ],
         ),
     ]);

@@ -3,11 +3,11 @@
 use super::everything::{full_schema, letter};
 use super::schema::{commit, item, number, put, spec, text};
 use super::smoke::LIMIT;
-use esclusa_embedded::{DEAD_LETTERS_FULL, FULL, NewRecord, Store, StoreLimits, StoreSchema};
+use esclusa_embedded::{DEAD_LETTERS_FULL, NewRecord, Store, StoreLimits, StoreSchema};
 use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress};
-use esclusa_flow::fault::Fault;
+use esclusa_flow::fault::{Fault, STORE_FULL};
 use esclusa_flow::source::Pull;
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ async fn a_large_store_takes_nothing_from_outside_and_its_routes_go_on() {
     let queue = store.enqueue("jobs", &record).await.unwrap_err();
     let answered = store.append_answered("events", &record, (vec![1], u64::MAX), |_| vec![]).await.unwrap_err();
     for fault in [stream, queue, answered] {
-        assert_eq!(code(&fault), Some(FULL), "{fault}");
+        assert_eq!(code(&fault), Some(STORE_FULL), "{fault}");
         assert!(fault.to_string().contains("max_bytes"), "{fault}");
     }
     let written = put("plain", item([("pk", text("p")), ("sk", number(1))]), None);

@@ -2,9 +2,7 @@
 
 use super::AdminServer;
 use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
-use crate::http::api_error::ApiError;
-use crate::http::handover;
-use crate::http::work_limits::{WorkPermit, blocking, json};
+use crate::handover;
 use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
 use crate::{audit, configuration, intake, table_reads};
 use axum::Json;
@@ -13,6 +11,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::reads::ReadError;
+use esclusa_http::api_error::ApiError;
+use esclusa_http::work_limits::{WorkPermit, blocking, json};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

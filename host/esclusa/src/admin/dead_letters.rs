@@ -3,13 +3,13 @@
 use super::AdminServer;
 use super::extract::{BodyLimit, BoundedList, JsonBody, PathParams, QueryParams};
 use crate::dead_letters::{self, NotSelected, StoredDeadLetter};
-use crate::http::api_error::ApiError;
-use crate::http::work_limits::{encode, json};
 use crate::redrive::{self, NotRedriven};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use esclusa_http::api_error::ApiError;
+use esclusa_http::work_limits::{encode, json};
 use esclusa_pipeline::batch_filter::StopOnDrop;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -2,14 +2,14 @@
 //! message.
 
 use super::AdminServer;
-use crate::http::api_error::{ApiError, root_cause};
-use crate::http::bodies::BudgetedBody;
-use crate::http::decoding;
-use crate::http::handover::media_type;
+use crate::handover::media_type;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use esclusa_http::api_error::{ApiError, root_cause};
+use esclusa_http::bodies::BudgetedBody;
+use esclusa_http::decoding;
 use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt::Formatter;

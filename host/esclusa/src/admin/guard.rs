@@ -5,13 +5,13 @@
 //! `Sec-Fetch-Site` says that it is another one. There is no CORS: no other page may read an answer.
 
 use super::AdminServer;
-use crate::http::api_error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use esclusa_http::api_error::ApiError;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 

@@ -2,8 +2,7 @@
 //! but a failing route does not make the process unready: the other routes go on.
 
 use super::AdminServer;
-use crate::http::api_error::ApiError;
-use crate::http::handover;
+use crate::handover;
 use crate::runtime::health::Health;
 use crate::runtime::output_status::OutputStatus;
 use crate::runtime::status::RouteStatus;
@@ -13,6 +12,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use esclusa_http::api_error::ApiError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;

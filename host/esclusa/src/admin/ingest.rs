@@ -5,15 +5,15 @@
 
 use super::AdminServer;
 use super::extract::PathParams;
-use crate::http::api_error::ApiError;
-use crate::http::decoding;
-use crate::http::handover;
+use crate::handover;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
 use esclusa_flow::hops;
+use esclusa_http::api_error::ApiError;
+use esclusa_http::decoding;
 use std::sync::Arc;
 
 /// A request to the source itself.

@@ -4,13 +4,13 @@
 //! from an event. Partitions are those of the topics in routes.toml.
 
 use super::AdminServer;
-use crate::http::api_error::ApiError;
 use crate::runtime::backlog::BacklogStatus;
 use crate::runtime::listening::ListenerStatus;
 use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status, StoreStatus};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use esclusa_http::api_error::ApiError;
 use esclusa_pipeline::output_meter::OutputReading;
 use std::fmt::Write;
 use std::sync::Arc;

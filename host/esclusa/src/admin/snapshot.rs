@@ -4,12 +4,12 @@
 use super::health;
 use super::metrics;
 use super::plugin_metrics;
-use crate::http::api_error::ApiError;
-use crate::http::work_limits::blocking;
 use crate::runtime::Runtime;
 use crate::runtime::status::Status;
 use axum::body::Bytes;
 use axum::http::StatusCode;
+use esclusa_http::api_error::ApiError;
+use esclusa_http::work_limits::blocking;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::time::Instant;

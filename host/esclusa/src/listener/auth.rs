@@ -2,13 +2,13 @@
 //! secret appears in an answer.
 
 use super::signature;
-use crate::http::api_error::ApiError;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use esclusa_config::plan::{Auth, Secret};
+use esclusa_http::api_error::ApiError;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 

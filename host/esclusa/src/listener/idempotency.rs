@@ -6,7 +6,6 @@
 
 use super::auth::Sender;
 use super::endpoints::{FoundEndpoint, ServedSource};
-use crate::http::api_error::ApiError;
 use crate::wiring::http_answer::HttpAnswer;
 use crate::wiring::kept_reply::{self, KeptRequest, RequestsInWork};
 use axum::http::header::RETRY_AFTER;
@@ -15,6 +14,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::KeyPlace;
 use esclusa_embedded::Store;
+use esclusa_http::api_error::ApiError;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

@@ -2,11 +2,11 @@
 
 use super::cors;
 use super::endpoints::EndpointTable;
-use crate::http::bodies::BodyBudget;
-use crate::http::work_limits::WorkLimits;
 use crate::runtime::Runtime;
 use crate::wiring::kept_reply::RequestsInWork;
 use esclusa_config::plan::{HttpListener, Network, Plan};
+use esclusa_http::bodies::BodyBudget;
+use esclusa_http::work_limits::WorkLimits;
 use std::sync::Arc;
 use tower_http::cors::CorsLayer;
 

@@ -2,7 +2,6 @@
 //! `ESCLUSA_BLESS` set it writes the page.
 
 use crate::admin::{dead_letters, extract};
-use crate::http::connections;
 use crate::listener::{idempotency, rate_limit};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
@@ -11,6 +10,7 @@ use esclusa_flow::item::number;
 use esclusa_flow::reads::{self, QueryResult};
 use esclusa_flow::settings::Limits;
 use esclusa_flow::{bounds, filter, verdict};
+use esclusa_http::connections;
 use esclusa_sandbox::{MAX_FILE, SandboxConfig, caps};
 use std::fmt::Write;
 use std::path::Path;

@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Answers up to this size do not count: each connection has a buffer of this size anyway.
-pub(crate) const SMALL: usize = 64 << 10;
+pub const SMALL: usize = 64 << 10;
 
 /// A budget of bytes for answers that clients have not taken yet.
 #[derive(Debug)]
-pub(crate) struct AnswerBudget(Budget);
+pub struct AnswerBudget(Budget);
 
 impl AnswerBudget {
     /// A budget of so many bytes.
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         AnswerBudget(Budget::new(bytes))
     }
 
@@ -27,7 +27,7 @@ impl AnswerBudget {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, ApiError> {
+    pub async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, ApiError> {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
@@ -42,7 +42,7 @@ impl AnswerBudget {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) fn body_now(&self, bytes: Vec<u8>) -> Result<Body, ApiError> {
+    pub fn body_now(&self, bytes: Vec<u8>) -> Result<Body, ApiError> {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
@@ -52,7 +52,7 @@ impl AnswerBudget {
 }
 
 /// The body of an answer that is paid for already: `held` is dropped once the client has taken it.
-pub(crate) fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
+pub fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
     if bytes.len() <= SMALL {
         return bytes.into();
     }

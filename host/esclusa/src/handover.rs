@@ -1,9 +1,5 @@
 //! Hands requests over to the routes that read their source, and gives their answers.
 
-use super::answer_budget::{self, AnswerBudget};
-use super::api_error::ApiError;
-use super::bodies::{BodyBudget, BudgetedBody};
-use super::work_limits::{self, WorkLimits};
 use crate::intake;
 use crate::runtime::Runtime;
 use crate::wiring::http_answer::HttpAnswer;
@@ -14,6 +10,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_embedded::NewRecord;
 use esclusa_flow::hops;
+use esclusa_http::answer_budget::{self, AnswerBudget};
+use esclusa_http::api_error::ApiError;
+use esclusa_http::bodies::{BodyBudget, BudgetedBody};
+use esclusa_http::work_limits::{self, WorkLimits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

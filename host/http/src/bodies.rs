@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes of all bodies and their copies together.
-pub(crate) const TOTAL: usize = 192 << 20;
+pub const TOTAL: usize = 192 << 20;
 /// Copies of a body at the same time: as received, as records, and in the journal of the store.
 const COPIES: usize = 3;
 /// Bytes that an event of a body takes besides its data: its record, and its entry in the store.
@@ -36,7 +36,7 @@ const SENDING: Duration = Duration::from_secs(5);
 
 /// The budget of all request bodies.
 #[derive(Debug)]
-pub(crate) struct BodyBudget {
+pub struct BodyBudget {
     budget: Budget,
     /// Requests whose body is being received, in the order in which they began.
     sending: Arc<Mutex<SendingBodies>>,
@@ -51,23 +51,25 @@ struct SendingBodies {
 }
 
 /// A body with its share of the budget; keep it until the request is answered.
-pub(crate) struct BudgetedBody {
+pub struct BudgetedBody {
     /// The whole body.
     pub data: Vec<u8>,
     shares: Vec<BytesPermit>,
 }
 
-impl BodyBudget {
+impl Default for BodyBudget {
     /// A budget of [`TOTAL`] bytes, all of them free.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         BodyBudget { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
     }
+}
 
+impl BodyBudget {
     /// Receives the whole body of a request with these headers; it may have `most` bytes.
     ///
     /// # Errors
     /// The body is larger, breaks off, or gets no share.
-    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<BudgetedBody, ApiError> {
+    pub async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<BudgetedBody, ApiError> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
         tokio::select! {
@@ -117,7 +119,7 @@ impl BodyBudget {
     ///
     /// # Errors
     /// The budget has no room for them.
-    pub(crate) async fn events(&self, held: &mut BudgetedBody, count: usize, more: usize) -> Result<(), ApiError> {
+    pub async fn events(&self, held: &mut BudgetedBody, count: usize, more: usize) -> Result<(), ApiError> {
         held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
         Ok(())
     }
@@ -202,7 +204,7 @@ mod tests {
     /// A budget of so many bytes, and short waits.
     fn bodies(total: usize) -> BodyBudget {
         let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
-        BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::new() }
+        BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::default() }
     }
 
     /// The length that a request declares.

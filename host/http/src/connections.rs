@@ -39,15 +39,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) use meter::ConnectionMeter;
-pub(crate) use slots::ConnectionLimits;
-#[cfg(test)]
-pub(crate) use slots::MOST;
+pub use meter::ConnectionMeter;
+pub use slots::ConnectionLimits;
+pub use slots::MOST;
 
 /// Time for a request's headers, and for each further part of its body. A connection that is idle for this long ends.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Time for a whole body, as a multiple of [`PATIENCE`].
-pub(crate) const WHOLE: u32 = 20;
+pub const WHOLE: u32 = 20;
 /// Bytes of a body that a client has to send within [`PATIENCE`], unless the body ends before.
 const SENT: usize = 4 << 10;
 /// Bytes of an answer that a client has to read within [`PATIENCE`], unless the answer ends before.
@@ -55,16 +54,16 @@ const TAKEN: usize = 256 << 10;
 /// A reserve connection ends after `PATIENCE / BRIEF`; its headers have to come in half of that.
 const BRIEF: u32 = 6;
 /// Most bytes of a request's line and headers together; also the buffer of a connection for each direction.
-pub(crate) const BUFFER: usize = 64 << 10;
+pub const BUFFER: usize = 64 << 10;
 /// Requests of a connection of HTTP/2 at the same time. Clients count on a hundred until they know better (RFC 9113, 6.5.2),
 /// and those beyond the limit would be refused.
-pub(crate) const STREAMS: u32 = 100;
+pub const STREAMS: u32 = 100;
 /// Most bytes of a request's headers in HTTP/2, as it counts them.
-pub(crate) const HEADER_LIST: u32 = 16 << 10;
+pub const HEADER_LIST: u32 = 16 << 10;
 /// Bytes that a client of HTTP/2 may send ahead, of one request and of all of its connection.
-pub(crate) const WINDOW: u32 = 128 << 10;
+pub const WINDOW: u32 = 128 << 10;
 /// Bytes of each answer that wait to be sent in HTTP/2.
-pub(crate) const SEND_BUFFER: usize = 8 << 10;
+pub const SEND_BUFFER: usize = 8 << 10;
 /// Requests that a client of HTTP/2 may take back before they were looked at; more of them end the connection.
 const RESETS: usize = 20;
 /// Requests that the router had to refuse for mistakes in HTTP/2; more of them end the connection.
@@ -81,7 +80,7 @@ const HEALTH: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
 /// The client did not send the body, or its next part, in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not come in time")]
-pub(crate) struct Late;
+pub struct Late;
 
 /// The connection was cut to make room before its request was read.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +89,7 @@ struct CutOff;
 
 /// How the connections of a listener are served.
 #[derive(Clone)]
-pub(crate) struct Serving {
+pub struct Serving {
     /// Connections at the same time.
     pub most: ConnectionLimits,
     /// Time for a request's headers, and for each further part of its body.
@@ -109,7 +108,7 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// The health probes on plain HTTP/1.1, as the admin listener has them.
-    pub(crate) fn of_admin() -> Self {
+    pub fn of_admin() -> Self {
         Serving {
             most: ConnectionLimits::of_files(),
             patience: PATIENCE,
@@ -127,7 +126,7 @@ impl Serving {
 ///
 /// # Errors
 /// The address is in use, or this machine does not have it.
-pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // As `TcpListener::bind` does: without it a restart could not listen while old connections linger.
     socket.set_reuseaddr(true)?;
@@ -137,11 +136,11 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// The other end of a connection, an extension of its requests.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub SocketAddr);
+pub struct Peer(pub SocketAddr);
 
 /// Serves connections until the sender of `stopped` is dropped; then finishes the requests that were read. Dropping
 /// the future cuts every connection.
-pub(crate) async fn serve(listener: TcpListener, router: Router, serving: Serving, mut stopped: oneshot::Receiver<()>) {
+pub async fn serve(listener: TcpListener, router: Router, serving: Serving, mut stopped: oneshot::Receiver<()>) {
     let patience = serving.patience;
     let router =
         router.layer(map_request(move |request| std::future::ready(patient(request, patience)))).with_state(());
@@ -314,7 +313,7 @@ fn patient(request: Request, patience: Duration) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::bodies::BodyBudget;
+    use crate::bodies::BodyBudget;
     use axum::http::HeaderMap;
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -325,7 +324,7 @@ mod tests {
     const FEW: ConnectionLimits = ConnectionLimits { ordinary: 4, reserve: 2 };
 
     async fn body(headers: HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
-        Ok(BodyBudget::new().read(&headers, body, 1 << 20).await?.data)
+        Ok(BodyBudget::default().read(&headers, body, 1 << 20).await?.data)
     }
 
     fn router() -> Router {

@@ -20,10 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Bytes of large answers that clients have not taken yet, all kinds together: the sum of the limits below.
-pub(crate) const UNTAKEN: usize = (32 + 16 + 64 + 64 + 64) << 20;
+pub const UNTAKEN: usize = (32 + 16 + 64 + 64 + 64) << 20;
 
 /// The limits of each kind of work.
-pub(crate) struct WorkLimits {
+pub struct WorkLimits {
     router: Handle,
     /// Parsing bodies.
     pub parsing: WorkLimit,
@@ -46,18 +46,18 @@ pub(crate) struct WorkLimits {
 }
 
 /// The limit of one kind of work.
-pub(crate) struct WorkLimit {
+pub struct WorkLimit {
     what: &'static str,
     free: Arc<Semaphore>,
     untaken: AnswerBudget,
 }
 
 /// The permit for one piece of work; dropping it lets the next one begin.
-pub(crate) struct WorkPermit(#[expect(dead_code, reason = "held until the work is done")] OwnedSemaphorePermit);
+pub struct WorkPermit(#[expect(dead_code, reason = "held until the work is done")] OwnedSemaphorePermit);
 
 impl WorkLimits {
     /// The limits of a listener; `router` runs the work of the router.
-    pub(crate) fn new(router: Handle) -> Self {
+    pub fn new(router: Handle) -> Self {
         WorkLimits {
             router,
             parsing: WorkLimit::new("requests are being parsed", 4, 0),
@@ -77,7 +77,7 @@ impl WorkLimits {
     ///
     /// # Errors
     /// The work panicked.
-    pub(crate) async fn whole<T: Send + 'static>(
+    pub async fn whole<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, ApiError> {
@@ -88,7 +88,7 @@ impl WorkLimits {
     ///
     /// # Errors
     /// The limit is reached, or the work panicked.
-    pub(crate) async fn whole_in<T: Send + 'static>(
+    pub async fn whole_in<T: Send + 'static>(
         &self,
         places: &WorkLimit,
         work: impl Future<Output = T> + Send + 'static,
@@ -101,7 +101,7 @@ impl WorkLimits {
     ///
     /// # Errors
     /// The limit of parsing is reached.
-    pub(crate) async fn compute<T: Send + 'static>(
+    pub async fn compute<T: Send + 'static>(
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
@@ -120,7 +120,7 @@ impl WorkLimit {
     ///
     /// # Errors
     /// The limit stays reached.
-    pub(crate) async fn place(&self) -> Result<WorkPermit, ApiError> {
+    pub async fn place(&self) -> Result<WorkPermit, ApiError> {
         match tokio::time::timeout(WAIT, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(WorkPermit(permit)),
             _ => {
@@ -134,10 +134,7 @@ impl WorkLimit {
     ///
     /// # Errors
     /// The limit is reached.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
         let place = self.place().await?;
         // The permit goes into the closure: it is kept until the work ends, even if the client has left and this
         // future is dropped.
@@ -148,7 +145,7 @@ impl WorkLimit {
     ///
     /// # Errors
     /// The limit is reached, or there is no room for the answer.
-    pub(crate) async fn answer<T: Serialize, E: Into<ApiError>>(
+    pub async fn answer<T: Serialize, E: Into<ApiError>>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<Response, ApiError> {
@@ -162,7 +159,7 @@ impl WorkLimit {
     ///
     /// # Errors
     /// There is no room for the answer.
-    pub(crate) async fn done<T: Serialize + Send + 'static>(
+    pub async fn done<T: Serialize + Send + 'static>(
         &self,
         value: T,
         _place: WorkPermit,
@@ -173,7 +170,7 @@ impl WorkLimit {
 }
 
 /// An answer with a body of JSON.
-pub(crate) fn json(body: Body) -> Response {
+pub fn json(body: Body) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -181,7 +178,7 @@ pub(crate) fn json(body: Body) -> Response {
 ///
 /// # Errors
 /// The value has no form in JSON.
-pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
@@ -189,7 +186,7 @@ pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
 ///
 /// # Errors
 /// The work panicked.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
 }
 

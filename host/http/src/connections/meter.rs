@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a listener counts since it was started.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionMeter {
+pub struct ConnectionMeter {
     open: AtomicUsize,
     answers: [AtomicU64; 5],
 }
@@ -26,12 +26,12 @@ impl ConnectionMeter {
     }
 
     /// Connections that are open.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
     /// Answers by the first digit of their status: `2xx` and so on.
-    pub(crate) fn answers(&self) -> BTreeMap<String, u64> {
+    pub fn answers(&self) -> BTreeMap<String, u64> {
         let counts = self.answers.iter().enumerate().skip(1);
         counts.map(|(class, count)| (format!("{}xx", class + 1), count.load(Ordering::Relaxed))).collect()
     }

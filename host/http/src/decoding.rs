@@ -18,7 +18,7 @@ const FIRST: usize = 64 << 10;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub enum Coding {
     /// Not at all.
     Identity,
     /// gzip.
@@ -32,7 +32,7 @@ impl Coding {
     ///
     /// # Errors
     /// The coding is unknown, or there are several.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut declared = headers.get_all(CONTENT_ENCODING).iter();
         let (first, second) = (declared.next(), declared.next());
         let word = first.map_or("identity", |value| value.to_str().unwrap_or("?"));
@@ -76,7 +76,7 @@ impl Coding {
 ///
 /// # Errors
 /// The body is larger, broken, encoded in another way, breaks off, or gets no share of the budget.
-pub(crate) async fn read(
+pub async fn read(
     limits: (&WorkLimits, &BodyBudget),
     headers: &HeaderMap,
     body: Body,
@@ -92,7 +92,7 @@ pub(crate) async fn read(
 ///
 /// # Errors
 /// It becomes larger, it is broken, or there is no room for it.
-pub(crate) async fn decode(
+pub async fn decode(
     (work, bodies): (&WorkLimits, &BodyBudget),
     coding: Coding,
     held: &mut BudgetedBody,

@@ -1,25 +1,21 @@
 //! Errors as the API answers them: a status and a JSON object, `{"error": …}`.
 
-use crate::dead_letters::NotSelected;
-use crate::intake::NotTaken;
-use crate::route_loader::RouteUnavailable;
-use crate::table_reads::NotRead;
 use axum::Json;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_SECURITY_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use esclusa_flow::fault::Fault;
+use esclusa_flow::fault::{Fault, STORE_FULL};
 use serde_json::{Map, Value};
 use std::error::Error;
 
 /// The code of a body in a coding that is not decoded; the answer lists those that are.
-pub(crate) const REFUSED_CODING: &str = "http.coding";
+pub const REFUSED_CODING: &str = "http.coding";
 /// The policy of errors: they are no pages.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// An error of the API.
 #[derive(Debug)]
-pub(crate) struct ApiError {
+pub struct ApiError {
     status: StatusCode,
     message: String,
     code: Option<&'static str>,
@@ -28,17 +24,17 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     /// An error with a message for people.
-    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         ApiError { status, message: message.into(), code: None, diagnostics: None }
     }
 
     /// Adds the stable code of the limit that was hit.
-    pub(crate) fn code(self, code: &'static str) -> Self {
+    pub fn code(self, code: &'static str) -> Self {
         ApiError { code: Some(code), ..self }
     }
 
     /// Adds the diagnostics of routes.toml.
-    pub(crate) fn with(self, diagnostics: Option<Value>) -> Self {
+    pub fn with(self, diagnostics: Option<Value>) -> Self {
         ApiError { diagnostics, ..self }
     }
 }
@@ -68,7 +64,7 @@ impl IntoResponse for ApiError {
 }
 
 /// The innermost cause of an error: the errors around it describe the program, not the request.
-pub(crate) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+pub fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -77,12 +73,12 @@ pub(crate) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error
 }
 
 /// Answers a path that does not exist.
-pub(crate) async fn not_found(uri: Uri) -> ApiError {
+pub async fn not_found(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
 }
 
 /// Answers a method that the path does not have.
-pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+pub async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} does not take {method}; the header Allow lists the methods that it takes", uri.path()),
@@ -92,57 +88,12 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Refused { code: code @ esclusa_embedded::FULL, reason } => {
+            Fault::Refused { code: code @ STORE_FULL, reason } => {
                 ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason).code(code)
             }
             Fault::Refused { code, reason } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).code(code),
             fault => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()),
         }
-    }
-}
-
-impl From<NotTaken> for ApiError {
-    fn from(error: NotTaken) -> Self {
-        match error {
-            NotTaken::Fault(fault) => fault.into(),
-            NotTaken::Unknown { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string()),
-            NotTaken::Closed { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),
-            NotTaken::TooMany(_) => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).code("limit.list"),
-            NotTaken::Malformed(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
-        }
-    }
-}
-
-impl From<NotRead> for ApiError {
-    fn from(error: NotRead) -> Self {
-        let status = match error {
-            NotRead::Unknown { .. } | NotRead::Elsewhere { .. } => StatusCode::NOT_FOUND,
-            NotRead::Key(_) | NotRead::Read(esclusa_flow::reads::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
-            NotRead::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        ApiError::new(status, error.to_string())
-    }
-}
-
-impl From<NotSelected> for ApiError {
-    fn from(error: NotSelected) -> Self {
-        match error {
-            NotSelected::Pattern(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
-            NotSelected::TooMuch { .. } => ApiError::new(StatusCode::BAD_REQUEST, error.to_string()),
-            // A search stops only when its client has gone: nobody reads this answer.
-            NotSelected::Stopped => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-            NotSelected::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<RouteUnavailable> for ApiError {
-    fn from(missing: RouteUnavailable) -> Self {
-        let status = match missing {
-            RouteUnavailable::Route(_) => StatusCode::NOT_FOUND,
-            RouteUnavailable::Plugin { .. } => StatusCode::CONFLICT,
-        };
-        ApiError::new(status, missing.to_string())
     }
 }
 
@@ -152,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_full_store_is_507_and_says_when_to_come_again() {
-        let full = Fault::Refused { code: esclusa_embedded::FULL, reason: "full".to_owned() };
-        let damaged = Fault::Refused { code: esclusa_embedded::DAMAGED, reason: "damaged".to_owned() };
+        let full = Fault::Refused { code: STORE_FULL, reason: "full".to_owned() };
+        let damaged = Fault::Refused { code: "store.damaged", reason: "damaged".to_owned() };
         for (fault, status, wait) in [(full, 507, "60"), (damaged, 503, "1")] {
             let answer = ApiError::from(fault).into_response();
             assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (status, wait));

@@ -9,11 +9,11 @@ use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
 /// Most ordinary connections. The process has to be allowed four times as many files; else there are fewer.
-pub(crate) const MOST: usize = 1024;
+pub const MOST: usize = 1024;
 
 /// How many connections may be open at the same time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectionLimits {
+pub struct ConnectionLimits {
     /// Connections that serve any request.
     pub ordinary: usize,
     /// Connections that serve only health and metrics, when all ordinary ones are busy.
@@ -22,13 +22,13 @@ pub(crate) struct ConnectionLimits {
 
 impl ConnectionLimits {
     /// The limits under the limit of open files of this process: a quarter of it, since the store needs files, too.
-    pub(crate) fn of_files() -> Self {
+    pub fn of_files() -> Self {
         let ordinary = Self::most_by_files().min(MOST);
         ConnectionLimits { ordinary, reserve: (ordinary / 8).max(8) }
     }
 
     /// A quarter of the files that this process may have open.
-    pub(crate) fn most_by_files() -> usize {
+    pub fn most_by_files() -> usize {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         usize::try_from(files / 4).unwrap_or(usize::MAX).max(16)
     }
