@@ -23,7 +23,7 @@ use crate::wiring::kept_reply::RequestsInWork;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use esclusa_config::plan::{HttpListener, Plan};
 use esclusa_http::bodies::BodyBudget;
-use esclusa_http::connections::{self, ConnectionLimits, ConnectionMeter, PATIENCE, Serving};
+use esclusa_http::connections::{self, ConnectionLimits, ConnectionMeter, LEAVING, PATIENCE, Serving};
 use esclusa_http::work_limits::WorkLimits;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -217,6 +217,7 @@ impl Listeners {
         let serving = Serving {
             most: ConnectionLimits { ordinary, reserve: RESERVE },
             patience: PATIENCE,
+            leaving: LEAVING,
             reserved: &[],
             tls: tls.clone(),
             http2: true,

@@ -36,7 +36,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 pub use meter::ConnectionMeter;
@@ -45,6 +45,8 @@ pub use slots::MOST;
 
 /// Time for a request's headers, and for each further part of its body. A connection that is idle for this long ends.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for a client while the listener stops. In HTTP/2 it has to say that it has seen the end coming.
+pub const LEAVING: Duration = Duration::from_secs(5);
 /// Time for a whole body, as a multiple of [`PATIENCE`].
 pub const WHOLE: u32 = 20;
 /// Bytes of a body that a client has to send within [`PATIENCE`], unless the body ends before.
@@ -94,6 +96,8 @@ pub struct Serving {
     pub most: ConnectionLimits,
     /// Time for a request's headers, and for each further part of its body.
     pub patience: Duration,
+    /// The same while the listener stops: a client that does not go on does not hold up the stop.
+    pub leaving: Duration,
     /// The paths that a reserve connection serves.
     pub reserved: &'static [&'static str],
     /// Certificate and key, for connections from now on; `None`: plain HTTP.
@@ -112,6 +116,7 @@ impl Serving {
         Serving {
             most: ConnectionLimits::of_files(),
             patience: PATIENCE,
+            leaving: LEAVING,
             reserved: &HEALTH,
             tls: Arc::default(),
             http2: false,
@@ -161,7 +166,7 @@ pub async fn serve(listener: TcpListener, router: Router, serving: Serving, mut 
                     // Most likely the process has no file left: the oldest silent connection is cut to free one.
                     let shed = slots.shed();
                     tracing::warn!(error = %error, shed, "cannot accept a connection; trying again");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
@@ -214,7 +219,7 @@ impl Connection {
         router: Router,
         mut stopping: watch::Receiver<()>,
     ) {
-        let (stage, patience) = (self.stage.clone(), self.serving.patience);
+        let (stage, patience, leaving) = (self.stage.clone(), self.serving.patience, self.serving.leaving);
         let pace = WritePace { bytes: TAKEN, within: patience };
         let stream = TokioIo::new(PacedStream::new(stream, pace, stage.clone()));
         let (builder, router) = (self.builder(), TowerToHyperService::new(router));
@@ -226,9 +231,14 @@ impl Connection {
             () = stage.too_slow(patience) => return,
             _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
         }
+        let silent = async {
+            // What was silent before is told of the end first.
+            sleep(leaving).await;
+            stage.too_slow(leaving).await;
+        };
         tokio::select! {
             _ = connection => {}
-            () = stage.too_slow(patience) => {}
+            () = silent => {}
         }
     }
 
@@ -374,6 +384,23 @@ mod tests {
         }
         drop(stop);
         served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn clients_that_do_not_go_on_do_not_hold_up_a_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
+        let (patience, leaving) = (Duration::from_secs(3600), Duration::from_millis(10));
+        let serving = Serving { most: PLENTY, patience, leaving, http2: true, ..Serving::of_admin() };
+        let served = tokio::spawn(serve(listener, router(), serving, stopped));
+        // Half of a request, an idle connection, and one of HTTP/2 whose client does not answer the ping before the end.
+        let half = open(address, "GET /livez HT").await;
+        let mut idle = open(address, &format!("{HEAD}\r\n")).await;
+        let mut frozen = open(address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        assert!(said(&mut idle).await.ends_with("live") && !said(&mut frozen).await.is_empty());
+        drop(stop);
+        timeout(Duration::from_secs(60), served).await.expect("the stop waits for a client").unwrap();
+        drop((half, idle, frozen));
     }
 
     #[tokio::test]

@@ -67,7 +67,7 @@ async fn said_over_http1(mut stream: TlsStream<TcpStream>) -> String {
     said
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn many_requests_share_a_connection_of_http2_without_tls() {
     let (router, address) = started(&echo("", "", "", ""));
     let sender = handshake(TcpStream::connect(&address).await.unwrap()).await;
@@ -85,7 +85,7 @@ async fn many_requests_share_a_connection_of_http2_without_tls() {
     assert_eq!(ask(&sender, "GET", "/nothing", "").await.unwrap().0, 404);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_http2_is_told_to_go_elsewhere_and_gets_the_answer_to_what_was_read() {
     let (mut router, address) = started(&echo("", "", "", "concurrency = 1\nbatch_window = \"4s\""));
     let sender = handshake(TcpStream::connect(&address).await.unwrap()).await;
@@ -108,7 +108,7 @@ async fn a_client_of_http2_is_told_to_go_elsewhere_and_gets_the_answer_to_what_w
     assert_eq!(router.wait(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tls_serves_both_versions_and_takes_a_new_certificate_for_new_connections() {
     let mut router = Router::new(&echo("tls = { certificate = \"cert.pem\", key = \"key.pem\" }", "", "", ""));
     install(&router, "first");
@@ -139,7 +139,7 @@ async fn tls_serves_both_versions_and_takes_a_new_certificate_for_new_connection
     assert_eq!(ask(&kept, "POST", "/v1/things", "z").await.unwrap().0, 201);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_cannot_be_used_stops_the_start_with_its_code() {
     let mut router = Router::new(&echo("tls = { certificate = \"cert.pem\", key = \"key.pem\" }", "", "", ""));
     install(&router, "first");
@@ -159,7 +159,7 @@ async fn a_certificate_that_cannot_be_used_stops_the_start_with_its_code() {
     assert!(router.run(&["validate"]).status.success());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_opens_requests_and_takes_them_back_loses_its_connection() {
     let (_router, address) = started(&echo("", "", "", ""));
     let flood = handshake(TcpStream::connect(&address).await.unwrap()).await;
@@ -188,7 +188,7 @@ async fn a_client_that_opens_requests_and_takes_them_back_loses_its_connection()
     assert!(refused.is_some(), "20,000 requests were opened and taken back");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_without_end_are_refused() {
     let (_router, address) = started(&echo("", "", "", ""));
     let sender = handshake(TcpStream::connect(&address).await.unwrap()).await;
