@@ -18,6 +18,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use survey::Survey;
 
@@ -70,8 +71,14 @@ pub(crate) struct Disk {
     items: Keyspace,
     log: Keyspace,
     queue: Keyspace,
-    /// The last measurement of the bytes.
-    measured: Arc<Mutex<Option<(Instant, u64)>>>,
+    measured: Arc<MeasuredBytes>,
+}
+
+/// The last measurement of the files' bytes, and when it ended.
+#[derive(Debug, Default)]
+struct MeasuredBytes {
+    bytes: AtomicU64,
+    at: Mutex<Option<Instant>>,
 }
 
 /// The directory of a store, locked: no other process opens it as long as this lives.
@@ -283,13 +290,15 @@ impl Disk {
         self.database.disk_space().unwrap_or_default()
     }
 
-    /// The same, at most [`MEASURED`] ago: each request that brings events asks.
+    /// The same, about [`MEASURED`] ago at most: each request that brings events asks. Nobody waits while another one measures.
     pub(crate) fn recent_bytes(&self) -> u64 {
-        let mut measured = self.measured.lock();
-        match *measured {
-            Some((at, bytes)) if at.elapsed() < MEASURED => bytes,
-            _ => measured.insert((Instant::now(), self.bytes())).1,
+        if let Some(mut at) = self.measured.at.try_lock()
+            && at.is_none_or(|at| at.elapsed() >= MEASURED)
+        {
+            self.measured.bytes.store(self.bytes(), Ordering::Relaxed);
+            *at = Some(Instant::now());
         }
+        self.measured.bytes.load(Ordering::Relaxed)
     }
 
     /// Starts writing the memtables to the trees' files, in the background.

@@ -5,6 +5,7 @@ mod hold;
 
 use crate::activity::ActivityGuard;
 use crate::batch_filter::{self, FilterTask};
+use crate::breaker::Held;
 use crate::commit::{self, CommitBuilder, PreparedCommit};
 use crate::context::LaneContext;
 use crate::meter::{self, WaitingEvents, timestamp_now};
@@ -105,7 +106,7 @@ impl<'a> BatchDelivery<'a> {
             () = keep(&mut lane) => {}
             () = route.stopped() => return DeliveryEnd::Stopped,
         }
-        let mut steps = LaneSteps { work: &mut self.work, lane, mode, activity };
+        let mut steps = LaneSteps { work: &mut self.work, lane, mode, activity, probes: 0, held: None };
         drive(&mut self.delivery, &mut steps).await.err().unwrap_or(DeliveryEnd::Settled)
     }
 
@@ -234,6 +235,10 @@ struct LaneSteps<'w, 'a, 'l, 'd> {
     lane: Option<&'l mut (dyn Lane + 'd)>,
     mode: watch::Receiver<Mode>,
     activity: &'w ActivityGuard,
+    /// Probes with events of the batch so far.
+    probes: usize,
+    /// Set while an open breaker holds the batch.
+    held: Option<Held<'a>>,
 }
 
 impl Steps for LaneSteps<'_, '_, '_, '_> {
@@ -274,7 +279,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         events: &[EventIndex],
     ) -> Result<Result<CallOutput, CallError>, DeliveryEnd> {
         loop {
-            let counts_while_open = self.wait_for_breaker(delivery).await?;
+            let try_is_due = self.wait_for_breaker(delivery).await?;
             let work = &*self.work;
             let result = tokio::select! {
                 biased;
@@ -282,7 +287,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
                 () = keep(&mut self.lane) => return Err(DeliveryEnd::Stopped),
                 () = work.route.stopped() => return Err(DeliveryEnd::Stopped),
             };
-            if work.note_for_breaker(events, &result) || counts_while_open {
+            if work.note_for_breaker(events, &result) || try_is_due {
                 return Ok(result);
             }
         }

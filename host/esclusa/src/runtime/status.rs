@@ -94,7 +94,7 @@ pub(crate) struct RouteStatus {
     /// Whether it does its work.
     #[serde(default)]
     pub health: Health,
-    /// Its breaker while it is open: its plugin fails, and nothing but probes is called.
+    /// Its breaker while it is open: its plugin fails, and hardly anything but probes is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<OpenBreaker>,
     /// The plugin that serves it.

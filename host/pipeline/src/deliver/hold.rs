@@ -15,8 +15,8 @@ use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::Lane;
 use tokio::sync::watch;
 
-/// A usual try is made after at least so many failed probes of a batch, and not before each of its events was probed. Probes
-/// are up to a minute apart: a plugin that fails on everything gets a few tries an hour, and bad events get out of the way.
+/// A usual try is made after so many failed probes of a batch. Probes are up to a minute apart: a plugin that fails on everything
+/// gets a few tries an hour, and bad events get out of the way.
 const PROBES_PER_TRY: usize = 10;
 
 impl BatchInWork<'_> {
@@ -43,33 +43,33 @@ impl LaneSteps<'_, '_, '_, '_> {
     pub(super) async fn wait_for_breaker(&mut self, delivery: &Delivery) -> Result<bool, DeliveryEnd> {
         let (route, context) = (self.work.route, self.work.context);
         if !route.breaker.is_open() {
+            self.held = None;
             return Ok(false);
         }
-        let _held = route.breaker.hold();
+        // Kept during the try, too: other lanes need not pull to have something to probe with.
+        self.held.get_or_insert_with(|| route.breaker.hold());
         let mut waiting =
             Waiting { route, context, activity: self.activity, lane: &mut self.lane, mode: &mut self.mode };
-        let mut probes = 0;
-        while route.breaker.is_open() && !try_is_due(probes, delivery) {
+        let try_after = self.probes.saturating_add(PROBES_PER_TRY);
+        while route.breaker.is_open() && self.probes < try_after {
             if let Some(open) = route.breaker.open() {
                 let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
                 route.meter.waits(WaitingEvents { attempt, next: open.next_probe });
             }
             let Some(_turn) = waiting.until_closed(route.breaker.turn(context.start)).await?.flatten() else { break };
             self.work.renew_plugin();
-            let Some(event) = delivery.open_events().cycle().nth(probes) else { break };
-            probes += 1;
+            let Some(event) = delivery.open_events().cycle().nth(self.probes) else { break };
+            self.probes = self.probes.saturating_add(1);
             let probe = self.work.call(delivery, std::slice::from_ref(&event), route.engine.reads());
             let Some(result) = waiting.until_closed(probe).await? else { break };
             route.breaker.probed(&result, self.work.now());
         }
         self.work.renew_plugin();
         self.activity.busy();
-        Ok(try_is_due(probes, delivery))
+        let open = route.breaker.is_open();
+        self.held.take_if(|_| !open);
+        Ok(open && self.probes >= try_after)
     }
-}
-
-fn try_is_due(probes: usize, delivery: &Delivery) -> bool {
-    probes >= PROBES_PER_TRY.max(delivery.open_events().count())
 }
 
 /// A lane that waits for its route's breaker. It counts as idle, as that of a halted route does.

@@ -69,6 +69,28 @@ fn a_plugin_that_fails_on_everything_is_probed_by_one_lane_and_hardly_anything_i
 }
 
 #[test]
+fn probes_go_through_a_large_batch_and_usual_tries_are_rare() {
+    paused(async {
+        let world = World::new(lanes(&[200]));
+        let options = Options { batch_size: 150, runs_ahead: false, ..options() };
+        let (route, serving) = route(&world, &all(&[200], Script::Trap), &options);
+        let serving = tokio::spawn(serving);
+        seconds(100).await;
+        let before = route.open_breaker().expect("the breaker is open").failed_probes as usize;
+        let calls = world.state().calls.len();
+        seconds(3600).await;
+        let probes = route.open_breaker().unwrap().failed_probes as usize - before;
+        let calls = world.state().calls.get(calls..).unwrap().to_vec();
+        let alone: std::collections::BTreeSet<_> = calls.iter().filter(|events| events.len() == 1).flatten().collect();
+        assert!(alone.len() >= 30, "{alone:?}");
+        let tries = calls.len() - probes;
+        // One more than there are tens of probes, if some probes came before the count began.
+        assert!((1..=probes / 10 + 1).contains(&tries), "{tries} tries, {probes} probes");
+        serving.abort();
+    });
+}
+
+#[test]
 fn neither_the_call_that_opens_the_breaker_nor_a_probe_uses_up_a_try() {
     paused(async {
         let world = World::new(lanes(&[200]));
@@ -109,7 +131,7 @@ fn a_reloaded_plugin_closes_the_breaker_at_once_and_loses_nothing() {
 #[test]
 fn bad_events_get_out_of_the_way_of_a_plugin_that_works_again() {
     // All events of the batch in work are bad, or some of them, or all of the next batches, too.
-    for (batch_size, bad) in [(1, 1), (3, 1), (1, 3), (3, 7)] {
+    for (batch_size, bad) in [(1, 1), (3, 1), (1, 3), (3, 7), (30, 30)] {
         paused(async {
             let world = World::new(lanes(&[200]));
             let options = Options { batch_size, max_retry_attempts: Some(6), ..options() };
@@ -127,7 +149,7 @@ fn bad_events_get_out_of_the_way_of_a_plugin_that_works_again() {
             // Put in place without closing the breaker.
             scripts.retain(|event, _| bad.contains(event));
             world.state().scripts = Some(scripts);
-            tokio::time::timeout(Duration::from_secs(100_000), serving).await.expect("it goes on").unwrap();
+            tokio::time::timeout(Duration::from_secs(200_000), serving).await.expect("it goes on").unwrap();
             check(&world);
             let state = world.state();
             let dead = first + bad.len();
