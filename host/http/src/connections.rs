@@ -146,10 +146,10 @@ pub struct Peer(pub SocketAddr);
 /// Serves connections until the sender of `stopped` is dropped; then finishes the requests that were read. Dropping
 /// the future cuts every connection.
 pub async fn serve(listener: TcpListener, router: Router, serving: Serving, mut stopped: oneshot::Receiver<()>) {
-    let patience = serving.patience;
-    let router =
-        router.layer(map_request(move |request| std::future::ready(patient(request, patience)))).with_state(());
     let (stop, stopping) = watch::channel(());
+    let body = BodyPatience { patience: serving.patience, leaving: serving.leaving, stopping: stopping.clone() };
+    let router =
+        router.layer(map_request(move |request| std::future::ready(patient(request, body.clone())))).with_state(());
     let (mut slots, mut connections) = (ConnectionSlots::new(serving.most), JoinSet::new());
     loop {
         tokio::select! {
@@ -195,13 +195,17 @@ impl Connection {
         let brief = (self.kind == SlotKind::Reserve).then(|| self.serving.patience / BRIEF);
         // Answers go out at once: with Nagle's algorithm the last piece would wait for a delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let (tls, patience) = (self.serving.tls.load_full(), self.serving.patience);
+        let (tls, patience, leaving) = (self.serving.tls.load_full(), self.serving.patience, self.serving.leaving);
         let served = async move {
             match tls {
                 None => self.serve(stream, router, stopping).await,
                 Some(tls) => {
                     let handshake = timeout(patience, TlsAcceptor::from(tls).accept(stream));
-                    if let Ok(Ok(stream)) = handshake.await {
+                    let shaken = tokio::select! {
+                        shaken = handshake => shaken,
+                        () = stopped_for(stopping.clone(), leaving) => return,
+                    };
+                    if let Ok(Ok(stream)) = shaken {
                         self.serve(stream, router, stopping).await;
                     }
                 }
@@ -234,10 +238,11 @@ impl Connection {
         let silent = async {
             // What was silent before is told of the end first.
             sleep(leaving).await;
-            stage.too_slow(leaving).await;
+            stage.left(leaving).await;
         };
         tokio::select! {
             _ = connection => {}
+            () = stage.too_slow(patience) => {}
             () = silent => {}
         }
     }
@@ -296,25 +301,48 @@ fn two_hosts() -> Response {
     ApiError::new(StatusCode::BAD_REQUEST, "a request has one header Host").code("http.host").into_response()
 }
 
+/// Ends `leaving` after the stop began.
+async fn stopped_for(mut stopping: watch::Receiver<()>, leaving: Duration) {
+    // The sender is dropped to stop.
+    while stopping.changed().await.is_ok() {}
+    sleep(leaving).await;
+}
+
+/// How long bodies of requests may take.
+#[derive(Clone)]
+struct BodyPatience {
+    patience: Duration,
+    leaving: Duration,
+    stopping: watch::Receiver<()>,
+}
+
 /// Makes the body of a request break off with [`Late`] when its next part, or its end, does not come in time.
-fn patient(request: Request, patience: Duration) -> Request {
+fn patient(request: Request, how: BodyPatience) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
+    let patience = how.patience;
     let end = Instant::now() + patience * WHOLE;
     request.map(|body| {
         let start = Some((body.into_data_stream(), 0, Instant::now() + patience));
-        Body::from_stream(stream::unfold(start, move |reading| async move {
-            let (mut pieces, mut sent, mut due) = reading?;
-            match timeout_at(end.min(due), pieces.next()).await {
-                Ok(piece) => {
-                    sent += piece.as_ref()?.as_ref().map_or(0, axum::body::Bytes::len);
-                    if sent >= SENT {
-                        (sent, due) = (0, Instant::now() + patience);
+        Body::from_stream(stream::unfold(start, move |reading| {
+            let (stopping, leaving) = (how.stopping.clone(), how.leaving);
+            async move {
+                let (mut pieces, mut sent, mut due) = reading?;
+                let piece = tokio::select! {
+                    piece = timeout_at(end.min(due), pieces.next()) => piece.ok(),
+                    () = stopped_for(stopping, leaving) => None,
+                };
+                match piece {
+                    Some(piece) => {
+                        sent += piece.as_ref()?.as_ref().map_or(0, axum::body::Bytes::len);
+                        if sent >= SENT {
+                            (sent, due) = (0, Instant::now() + patience);
+                        }
+                        Some((piece?, Some((pieces, sent, due))))
                     }
-                    Some((piece?, Some((pieces, sent, due))))
+                    None => Some((Err(axum::Error::new(Late)), None)),
                 }
-                Err(_) => Some((Err(axum::Error::new(Late)), None)),
             }
         }))
     })
@@ -404,6 +432,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn half_a_body_and_half_a_handshake_do_not_hold_up_a_stop_and_what_is_served_does() {
+        let (patience, leaving) = (Duration::from_secs(3600), Duration::from_millis(10));
+        let certificate = rustls::crypto::ring::default_provider();
+        let tls =
+            ServerConfig::builder_with_provider(Arc::new(certificate)).with_safe_default_protocol_versions().unwrap();
+        let tls =
+            tls.with_no_client_auth().with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let (opened, entered) = (gate.clone(), Arc::new(tokio::sync::Notify::new()));
+        let inside = entered.clone();
+        let slow = get(async move || {
+            inside.notify_one();
+            opened.notified().await;
+            "served"
+        });
+        let mut stops = Vec::new();
+        let mut addresses = Vec::new();
+        for tls in [None, Some(Arc::new(tls))] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            let (stop, stopped) = oneshot::channel();
+            let tls = Arc::new(ArcSwapOption::from(tls));
+            let serving = Serving { most: PLENTY, patience, leaving, tls, ..Serving::of_admin() };
+            let router = router().route("/slow", slow.clone());
+            stops.push((stop, tokio::spawn(serve(listener, router, serving, stopped))));
+        }
+        let mut body = open(addresses[0], "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n12").await;
+        let mut served = open(addresses[0], "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let handshake = open(addresses[1], "").await;
+        entered.notified().await;
+        let (stop, served_plain) = stops.remove(0);
+        drop(stop);
+        assert_eq!(said(&mut body).await.get(9..12), Some("408"));
+        // Much longer than a silent client has.
+        sleep(leaving * 20).await;
+        gate.notify_one();
+        assert!(said(&mut served).await.ends_with("served"));
+        timeout(Duration::from_secs(60), served_plain).await.expect("the stop waits for a body").unwrap();
+        let (stop, served_tls) = stops.remove(0);
+        drop(stop);
+        timeout(Duration::from_secs(60), served_tls).await.expect("the stop waits for a handshake").unwrap();
+        drop(handshake);
+    }
+
+    #[tokio::test]
     async fn drops_do_not_keep_it_either() {
         let (address, stop, served) = server(router(), PLENTY, 100).await;
         let (mut answer, mut request) = TcpStream::connect(address).await.unwrap().into_split();
@@ -428,7 +501,10 @@ mod tests {
             tokio::time::sleep(pause).await;
             Ok::<_, std::io::Error>("1")
         });
-        let request = patient(Request::new(Body::from_stream(drops)), patience);
+        let request = patient(
+            Request::new(Body::from_stream(drops)),
+            BodyPatience { patience, leaving: patience, stopping: watch::channel(()).1 },
+        );
         let mut pieces = request.into_body().into_data_stream();
         let mut came = 0;
         while pieces.next().await.is_some_and(|piece| piece.is_ok()) {

@@ -96,6 +96,20 @@ impl ConnectionStage {
     }
 }
 
+impl ConnectionStage {
+    /// Ends once the client has been silent for `leaving`: nothing is being served or sent.
+    pub(super) async fn left(&self, leaving: Duration) {
+        loop {
+            let begin = self.waiting().unwrap_or_else(Instant::now);
+            match begin.checked_add(leaving) {
+                Some(due) if due <= Instant::now() => return,
+                Some(due) => sleep_until(due).await,
+                None => return std::future::pending().await,
+            }
+        }
+    }
+}
+
 impl Stage {
     fn silent(&self) -> bool {
         !self.cut && self.asked == 0 && self.answering == 0 && !self.unflushed
