@@ -58,13 +58,25 @@ class Router:
         (directory / "routes.toml").write_text(routes, encoding="ascii")
         with open(directory / "log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([esclusa, "run"], cwd=directory, stderr=log)
-        file, deadline, posted = directory / "data/router.json", time.monotonic() + PATIENCE, {}
+        self.directory, self.admin, self.api = directory, None, None
+
+    def __enter__(self):
+        file, deadline, posted = self.directory / "data/router.json", time.monotonic() + PATIENCE, {}
         # An older router writes the file when it is running, without a phase.
         while not posted or posted.get("phase", "running") != "running":
-            assert self.process.poll() is None and time.monotonic() < deadline, (directory / "log").read_text()
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise AssertionError((self.directory / "log").read_text())
             time.sleep(0.05)
             posted = json.loads(file.read_text(encoding="ascii")) if file.exists() else {}
         self.admin, self.api = posted["admin"], posted.get("listeners", {}).get("api")
+        return self
+
+    def __exit__(self, failed, *_):
+        if failed:
+            self.process.kill()
+        else:
+            self.stop()
 
     def processor(self):
         """Processor time so far, in seconds."""
@@ -147,13 +159,11 @@ def main(esclusa, plugins, count="100000", older=None):
         directory = pathlib.Path(name)
         if older:
             checkout = pathlib.Path(older).absolute()
-            router = Router(checkout / "target/release/esclusa", checkout / "plugins", directory / "older", False)
-            measure("older /ingest", router, router.admin, "/ingest/ingested", count, "ingested")
-            router.stop()
-        router = Router(esclusa, plugins, directory / "new", True)
-        measure("/ingest      ", router, router.admin, "/ingest/ingested", count, "ingested")
-        measure("listener     ", router, router.api, "/events/{number}", count, "listened")
-        router.stop()
+            with Router(checkout / "target/release/esclusa", checkout / "plugins", directory / "older", False) as router:
+                measure("older /ingest", router, router.admin, "/ingest/ingested", count, "ingested")
+        with Router(esclusa, plugins, directory / "new", True) as router:
+            measure("/ingest      ", router, router.admin, "/ingest/ingested", count, "ingested")
+            measure("listener     ", router, router.api, "/events/{number}", count, "listened")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ def disturb(brokers, command, chance):
             return kills
         except subprocess.TimeoutExpired:
             pass
+        for broker in brokers:
+            assert broker.process.poll() is None, f"broker {broker.node} ended by itself: {broker.log()[-2000:]}"
         at = kills % len(brokers)
         brokers[at].kill()
         kills += 1
@@ -101,7 +103,13 @@ def disturb(brokers, command, chance):
 
 
 def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports below those that the system gives to clients: a broker that is gone finds its own again."""
+    held = []
+    while len(held) < count:
+        try:
+            held.append(socket.create_server(("127.0.0.1", random.randrange(20_000, 32_000))))
+        except OSError:
+            pass  # in use
     return [each.getsockname()[1] for each in held]
 
 
@@ -110,6 +118,7 @@ def main(*words):
         sys.exit("KAFKA_LIBS is not set: run this with scripts/servers.sh run, on a machine with Java 17 and Maven")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seed = random.randrange(2**32)
+    print(f"brokers: seed {seed}", flush=True)
     ports = free_ports(2 * len(BROKERS))
     pairs = list(zip(ports[::2], ports[1::2]))
     voters = ",".join(f"{node}@127.0.0.1:{controller}" for node, (_, controller) in zip(BROKERS, pairs))
@@ -125,13 +134,14 @@ def main(*words):
             environment = os.environ | {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_REPLICATION": str(len(BROKERS))}
             command = subprocess.Popen(words, env=environment)
             kills = disturb(brokers, command, random.Random(seed))
-            print(f"{kills} brokers killed and started again, seed {seed}", flush=True)
+            print(f"{kills} brokers killed and started again", flush=True)
             assert command.returncode or kills, "no broker was killed"
             return command.returncode
         finally:
             if command and command.poll() is None:
-                command.terminate()
-                command.wait()
+                # As from the keyboard: it ends its own processes.
+                command.send_signal(signal.SIGINT)
+                command.wait(PATIENCE)
             for broker in brokers:
                 broker.kill()
 
