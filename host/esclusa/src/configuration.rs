@@ -123,14 +123,15 @@ fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
 /// # Errors
 /// A [`Refusal`]; whatever could not be reloaded goes on as before.
 pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Refusal> {
-    let loaded = match read(path) {
-        Ok(loaded) => loaded,
-        Err(problems) => return Err(runtime.refuse_config(problems.into())),
+    let mut warnings = Vec::new();
+    let read_now = || {
+        let loaded = read(path)?;
+        warnings.clone_from(&loaded.warnings);
+        Ok(loaded)
     };
-    let warnings = loaded.warnings.clone();
     // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
     // unchanged routes.
-    let mut summary = runtime.reload_config(loaded).await?;
+    let mut summary = runtime.reload_config(read_now).await?;
     if !warnings.is_empty() {
         note(&warnings);
         summary = format!("{summary}; {} warning(s), see `esclusa validate`", warnings.len());

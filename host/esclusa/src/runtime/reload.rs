@@ -10,7 +10,7 @@ use crate::refusal::{self, Refusal};
 use crate::wiring::{Resources, aws, store_schema};
 use crate::{dead_letters, plugins};
 use esclusa_config::plan::{self, Plan};
-use esclusa_config::{Code, ConfigPlace, LoadedConfig};
+use esclusa_config::{Code, ConfigPlace, LoadedConfig, Problems};
 use esclusa_embedded::StoreSchema;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
@@ -103,22 +103,22 @@ impl Runtime {
         format!("{described} serves {} after {} ms", names.join(", "), epoch_millis().saturating_sub(began))
     }
 
-    /// Puts a new configuration in force.
+    /// Reads a new configuration and puts it in force.
     ///
     /// # Errors
     /// The reasons, for people; nothing has changed then.
-    pub(crate) async fn reload_config(&self, new: LoadedConfig) -> Result<String, Refusal> {
+    pub(crate) async fn reload_config(
+        &self,
+        read: impl FnOnce() -> Result<LoadedConfig, Problems>,
+    ) -> Result<String, Refusal> {
+        // Before the file is read: a reload that has read an older text must not take over from one that reads a newer text.
         let mut reload = self.newest.begin(Path::new(ROUTES));
         self.stale.loads(ROUTES);
-        let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
+        let result = match read() {
+            Ok(new) => self.unless_stopping(self.prepare(new, &mut reload)).await,
+            Err(problems) => reload.still_newest().and(Err(problems.into())),
+        };
         self.conclude(&reload, ROUTES, result).await
-    }
-
-    /// Notes a new configuration that has mistakes; gives them back.
-    pub(crate) fn refuse_config(&self, why: Refusal) -> Refusal {
-        self.stale.refused(ROUTES, &why);
-        self.note_reload(ROUTES, &Err(why.clone()));
-        why
     }
 
     /// Loads the plugins that the new configuration needs, and puts the configuration in force.
