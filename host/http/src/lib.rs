@@ -1,5 +1,5 @@
 //! What every HTTP listener has: connections, request bodies, answers, errors, and the limits of their work. It knows no
-//! paths and no routes: those are in the program.
+//! routes, and of the paths only those of health, which are served when there are too many connections.
 
 pub mod answer_budget;
 pub mod api_error;
