@@ -1,6 +1,6 @@
 //! A budget for large answers: the bytes of an answer count until its client has taken them.
 
-use super::api_error::ApiError;
+use crate::api_error::ApiError;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use esclusa_pipeline::budget::Budget;

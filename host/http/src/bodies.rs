@@ -4,8 +4,8 @@
 //! When the budget is spent, a request waits a moment; then the request that has been sending for the longest time is
 //! refused to make room.
 
-use super::api_error::{ApiError, root_cause};
-use super::connections::Late;
+use crate::api_error::{ApiError, root_cause};
+use crate::connections::Late;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};

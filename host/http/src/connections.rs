@@ -8,7 +8,7 @@ mod paced;
 mod slots;
 mod stage;
 
-use super::api_error::ApiError;
+use crate::api_error::ApiError;
 use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -40,8 +40,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 pub use meter::ConnectionMeter;
-pub use slots::ConnectionLimits;
-pub use slots::MOST;
+pub use slots::{ConnectionLimits, MOST};
 
 /// Time for a request's headers, and for each further part of its body. A connection that is idle for this long ends.
 pub const PATIENCE: Duration = Duration::from_secs(30);

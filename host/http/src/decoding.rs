@@ -1,9 +1,9 @@
 //! Decodes bodies that were sent compressed. The result has a limit, and decoding stops at it: however much a body
 //! would become, it takes no more memory.
 
-use super::api_error::{ApiError, REFUSED_CODING};
-use super::bodies::{BodyBudget, BudgetedBody};
-use super::work_limits::WorkLimits;
+use crate::api_error::{ApiError, REFUSED_CODING};
+use crate::bodies::{BodyBudget, BudgetedBody};
+use crate::work_limits::WorkLimits;
 use axum::body::Body;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};

@@ -4,8 +4,8 @@
 //! Work of the router runs on the router's own threads. Computing an answer runs on threads that may block. Each kind
 //! of work has a limit of its own on how much of it runs at a time, so that no kind keeps another one waiting.
 
-use super::answer_budget::{AnswerBudget, SMALL};
-use super::api_error::ApiError;
+use crate::answer_budget::{AnswerBudget, SMALL};
+use crate::api_error::ApiError;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;

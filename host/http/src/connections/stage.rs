@@ -81,27 +81,22 @@ impl ConnectionStage {
     /// Ends once the client has neither asked for something nor taken a piece of an answer for `patience`, while
     /// nothing else is awaited than the client.
     pub(super) async fn too_slow(&self, patience: Duration) {
+        self.idle_for(patience, |now| now.asked == 0 || now.answering > 0).await;
+    }
+
+    /// Ends once the client has been silent for `leaving`: nothing is being served or sent.
+    pub(super) async fn left(&self, leaving: Duration) {
+        self.idle_for(leaving, Stage::silent).await;
+    }
+
+    /// Ends once nothing has happened for `patience`, and the stage is one that waits for the client.
+    async fn idle_for(&self, patience: Duration, waits: impl Fn(&Stage) -> bool) {
         loop {
             let due = {
                 let now = self.now();
-                let waits = now.asked == 0 || now.answering > 0;
-                if waits { now.since } else { Instant::now() }.checked_add(patience)
+                if waits(&now) { now.since } else { Instant::now() }.checked_add(patience)
             };
             match due {
-                Some(due) if due <= Instant::now() => return,
-                Some(due) => sleep_until(due).await,
-                None => return std::future::pending().await,
-            }
-        }
-    }
-}
-
-impl ConnectionStage {
-    /// Ends once the client has been silent for `leaving`: nothing is being served or sent.
-    pub(super) async fn left(&self, leaving: Duration) {
-        loop {
-            let begin = self.waiting().unwrap_or_else(Instant::now);
-            match begin.checked_add(leaving) {
                 Some(due) if due <= Instant::now() => return,
                 Some(due) => sleep_until(due).await,
                 None => return std::future::pending().await,
