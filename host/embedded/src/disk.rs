@@ -107,7 +107,14 @@ impl LockedDirectory {
 
 /// The lock file, locked as long as the store is open. Dropped last.
 #[derive(Debug)]
-pub(crate) struct StoreLock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
+pub(crate) struct StoreLock(File);
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // Closing would not do: a child of this process that has been forked and has not executed its program yet has the file, too.
+        let _ = self.0.unlock();
+    }
+}
 
 /// The error for a directory that the system refuses.
 pub(crate) fn unusable(path: &Path) -> impl Fn(std::io::Error) -> OpenError + Copy {

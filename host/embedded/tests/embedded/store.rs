@@ -9,6 +9,8 @@ use esclusa_flow::item::{Comparison, Condition};
 use esclusa_flow::reads::Selection;
 use esclusa_flow::source::Pull;
 use esclusa_flow::timestamp::Timestamp;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 #[test]
@@ -20,6 +22,38 @@ fn a_second_router_is_refused_with_the_process_that_has_it() {
     assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
     drop(store);
     Store::open(dir.path(), schema()).unwrap();
+}
+
+/// A router starts children, to compile plugins. Between its fork and its program, a child has every file of its parent.
+#[test]
+fn a_closed_store_is_free_though_a_child_has_been_forked_and_has_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, forked, closed) = (dir.path().join("store"), dir.path().join("forked"), dir.path().join("closed"));
+    let store = Store::open(&path, schema()).unwrap();
+    let (told, awaited) = (forked.clone(), closed.clone());
+    let mut child = Command::new("true");
+    let held = move || {
+        std::fs::write(&told, "")?;
+        while !awaited.exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    };
+    #[expect(unsafe_code, reason = "the only hook between fork and exec")]
+    // SAFETY: the closure touches nothing that another thread of the parent may have locked, but the allocator, which glibc makes
+    // usable in a child.
+    unsafe {
+        child.pre_exec(held)
+    };
+    let spawned = std::thread::spawn(move || child.status().unwrap());
+    while !forked.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(store);
+    let opened = Store::open(&path, schema()).map(drop);
+    std::fs::write(closed, "").unwrap();
+    assert!(spawned.join().unwrap().success());
+    opened.unwrap();
 }
 
 #[test]
