@@ -195,9 +195,20 @@ class Member:
         self.process.kill()
         self.process.wait()
 
+    def runs(self):
+        """True once this life of it has taken over the signals and runs: what was read of it before is left by the one before."""
+        try:
+            told = json.loads((self.directory / "data/router.json").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return False
+        return told["pid"] == self.process.pid and told["phase"] == "running"
+
     def stop(self):
+        # It may have been started just now, after a kill: SIGTERM is the end of a process that has not begun its work.
+        until("a router that runs", self.runs, [self])
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE) == 0, self.tail()
+        ended = self.process.wait(PATIENCE)
+        assert ended == 0, f"a router that was to stop ended with {ended}:\n{self.tail()}"
 
     def owns(self, lease):
         return f":{self.process.pid}:" in owner(lease)
