@@ -5,6 +5,7 @@
 
 mod audit;
 mod cannot_start;
+mod completions;
 mod connect;
 mod control;
 mod dlq;
@@ -26,6 +27,7 @@ use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
 use cannot_start::CannotStart;
 use clap::{Args, Parser, Subcommand};
+pub use completions::answer_shell;
 use esclusa_config::{Diagnostic, LoadedConfig, Problems};
 use rustix::fs::Mode;
 use serde_json::Value;
@@ -115,8 +117,8 @@ enum Command {
     #[command(after_help = "Example:\n  esclusa explain route::missing_grant")]
     Explain(reference::Explain),
     /// Print completions for a shell
-    #[command(after_help = "Example:\n  esclusa completions bash > /etc/bash_completion.d/esclusa")]
-    Completions(reference::Completions),
+    #[command(after_help = "Example, for ~/.bashrc:\n  source <(esclusa completions bash)")]
+    Completions(completions::Completions),
     /// Print the version
     #[command(after_help = "Example:\n  esclusa version --json")]
     Version,

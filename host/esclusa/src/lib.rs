@@ -25,5 +25,5 @@ mod threads;
 mod visible;
 mod wiring;
 
-pub use cli::Cli;
+pub use cli::{Cli, answer_shell};
 pub use plugins::serve_child;

@@ -1,7 +1,7 @@
 //! The program: reads the command line, runs the command, and exits with its code.
 
 use clap::Parser;
-use esclusa::{Cli, serve_child};
+use esclusa::{Cli, answer_shell, serve_child};
 use std::process::ExitCode;
 
 /// A plugin's effects are copied as many small strings on one thread and freed on another. The system's allocator is
@@ -13,5 +13,6 @@ fn main() -> ExitCode {
     if let Some(exit) = serve_child() {
         return exit;
     }
+    answer_shell();
     Cli::parse().run().into()
 }

@@ -20,7 +20,7 @@ mod generated {
 }
 
 /// The version of the contract that the router speaks.
-pub(crate) const CONTRACT: &str = "0.2.0";
+pub const CONTRACT: &str = "0.2.0";
 
 pub(crate) use generated::Plugin;
 pub(crate) use generated::esclusa::router::{effects, events, items, log, metrics, objects, tables};

@@ -42,7 +42,7 @@ pub mod caps {
 pub use call::{ConfiguredPlugin, RouteSettings};
 pub use call_meter::TICK;
 pub use compile::{Compiler, compile_plugin};
-pub use contract::PluginInfo;
+pub use contract::{CONTRACT, PluginInfo};
 pub use guest_metrics::{MetricSeries, MetricValue, PluginMetrics};
 pub use load::{CompiledPlugin, PluginFile, read};
 pub use load_error::{LoadError, MAX_FILE};

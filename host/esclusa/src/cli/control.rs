@@ -1,7 +1,7 @@
 //! `esclusa pause`, `resume` and `reload`: commands that need a running router.
 
 use super::connect::{escape, require_router};
-use super::{GlobalArgs, print};
+use super::{GlobalArgs, completions, print};
 use crate::cli::Exit;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, clap::Args)]
 pub(super) struct RouteArgs {
     /// Name of the route
+    #[arg(add = completions::routes())]
     route: String,
 }
 

@@ -5,7 +5,7 @@
 
 mod access;
 
-use super::{GlobalArgs, UsageError, print};
+use super::{GlobalArgs, UsageError, completions, print};
 use crate::cli::Exit;
 use crate::dead_letters::{DeadLetterQuery, StoredDeadLetter};
 use access::DeadLetterAccess;
@@ -64,10 +64,10 @@ pub(super) enum DlqCommand {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct DeadLetterFilter {
     /// Dead letters of this route
-    #[arg(long)]
+    #[arg(long, add = completions::routes())]
     route: Option<String>,
     /// Dead letters with this code, such as rejected or plugin.trap
-    #[arg(long)]
+    #[arg(long, add = completions::codes())]
     code: Option<String>,
     /// Dead letters whose event matches this pattern: JSON, as in a route's filter
     #[arg(long = "where", value_name = "PATTERN")]

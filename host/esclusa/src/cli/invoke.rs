@@ -2,7 +2,7 @@
 //! out.
 
 use super::connect::{RouterOrStore, connect, connect_or_create, escape};
-use super::{GlobalArgs, UsageError, print};
+use super::{GlobalArgs, UsageError, completions, print};
 use crate::cli::Exit;
 use crate::intake;
 use crate::invoke::{self, InvokeEvent};
@@ -23,6 +23,7 @@ use std::path::PathBuf;
 )]
 pub(super) struct InvokeArgs {
     /// Name of the route
+    #[arg(add = completions::routes())]
     route: String,
     /// JSON lines, the events of one batch; - is standard input
     #[arg(long, value_name = "FILE")]

@@ -1,26 +1,19 @@
-//! Commands that print facts of the program: schema, IAM policy, codes, completions, version.
+//! Commands that print facts of the program: schema, IAM policy, codes, version.
 
-use super::{Cli, GlobalArgs, InvalidConfiguration, UsageError, print};
+use super::{GlobalArgs, InvalidConfiguration, UsageError, completions, print};
 use crate::cli::Exit;
 use crate::configuration;
 use crate::wiring::aws;
 use anyhow::Result;
-use clap::CommandFactory;
-use clap_complete::Shell;
+use esclusa_sandbox::CONTRACT;
 use serde_json::json;
 
 /// `esclusa explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
     /// The code, as an error or a dead letter shows it
+    #[arg(add = completions::codes())]
     code: Option<String>,
-}
-
-/// `esclusa completions`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Completions {
-    /// The shell
-    shell: Shell,
 }
 
 /// `esclusa schema`.
@@ -76,25 +69,21 @@ fn list(global: &GlobalArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-impl Completions {
-    /// Prints the script.
-    pub(super) fn run(&self) -> Result<Exit> {
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "esclusa", &mut script);
-        print::text(&String::from_utf8(script)?)?;
-        Ok(Exit::Ok)
-    }
-}
-
 /// `esclusa version`.
 pub(super) fn version(global: &GlobalArgs) -> Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
-    let aws = cfg!(feature = "aws");
+    let contract = format!("esclusa:router@{CONTRACT}");
+    let (aws, kafka) = (cfg!(feature = "aws"), cfg!(feature = "kafka"));
     if global.json {
-        print::json(&json!({"version": version, "contract": "esclusa:router@0.1.0", "aws": aws}))?;
+        print::json(&json!({"version": version, "contract": contract, "aws": aws, "kafka": kafka}))?;
     } else {
-        let without = if aws { "" } else { " without AWS" };
-        print::line(&format!("esclusa {version}{without}, plugin contract esclusa:router@0.1.0"))?;
+        let without = match (aws, kafka) {
+            (true, true) => "",
+            (false, true) => " without AWS",
+            (true, false) => " without Kafka",
+            (false, false) => " without AWS and Kafka",
+        };
+        print::line(&format!("esclusa {version}{without}, plugin contract {contract}"))?;
     }
     Ok(Exit::Ok)
 }

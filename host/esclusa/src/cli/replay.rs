@@ -2,7 +2,7 @@
 
 use super::connect::{RouterOrStore, connect};
 use super::run::Signals;
-use super::{GlobalArgs, UsageError, print};
+use super::{GlobalArgs, UsageError, completions, print};
 use crate::cli::Exit;
 use crate::replay::{
     self, LeftOut, ReplayJob, ReplayRefusal, ReplayRequest, ReplayStores, ReplaySummary, TrimmedEvents,
@@ -21,6 +21,7 @@ use serde_json::json;
 )]
 pub(super) struct ReplayArgs {
     /// Name of the route
+    #[arg(add = completions::routes())]
     route: String,
     /// The first event: TRIM_HORIZON, the oldest that the source keeps, or a time (RFC 3339): the first event accepted since
     #[arg(long, value_name = "POSITION", value_parser = position)]

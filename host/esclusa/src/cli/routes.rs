@@ -170,7 +170,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     partitions(status)?;
     listeners(status)?;
     status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
-    status.routes.iter().filter_map(halted).for_each(|line| print::message(&line));
+    status.routes.iter().filter_map(|route| halted(route, status.now)).for_each(|line| print::message(&line));
     print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
@@ -260,16 +260,24 @@ fn partitions(status: &Status) -> Result<()> {
     print::table(["PARTITION", "ROUTE", "POSITION", "END", "BEHIND", "TIME"], &rows)
 }
 
-/// What a halted route holds up, and how it goes on; `None` if the route is not halted.
-fn halted(route: &RouteStatus) -> Option<String> {
+/// What a halted route holds up, and how it goes on; `None` if the route is not halted. `now` in milliseconds since the Unix epoch.
+fn halted(route: &RouteStatus, now: u64) -> Option<String> {
     let reason = route.reason.as_ref()?;
-    let waits = match &route.backlog {
-        Some(BacklogStatus { waiting, oldest_millis, .. }) => {
-            let oldest = oldest_millis.map(|age| show_duration(Duration::from_secs(age / 1000)));
-            let oldest = oldest.map_or_else(String::new, |oldest| format!(", the oldest for {oldest}"));
+    let age = |millis: u64| show_duration(Duration::from_secs(millis / 1000));
+    // Kinesis and the streams of DynamoDB do not number their records one by one.
+    let oldest = route.shards.as_ref().and_then(|shards| shards.oldest_unfinished);
+    let waits = match (&route.backlog, oldest) {
+        (Some(BacklogStatus { waiting, oldest_millis, .. }), _) => {
+            let oldest = oldest_millis.map_or_else(String::new, |millis| format!(", the oldest for {}", age(millis)));
             format!("{waiting} event(s) wait{oldest}")
         }
-        None => "its source does not say how many events wait".to_owned(),
+        (None, Some(at)) => {
+            format!(
+                "its source does not say how many events wait, the oldest waits for {}",
+                age(now.saturating_sub(at))
+            )
+        }
+        (None, None) => "its source does not say how many events wait".to_owned(),
     };
     let reason = print::short(reason, 200);
     Some(format!("route {} is halted: {reason}; {waits}; `esclusa resume {0}` lets it go on", route.name))

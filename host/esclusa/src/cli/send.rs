@@ -1,7 +1,7 @@
 //! `esclusa send`: puts events into the stream or queue of a source, through the running router or into the store.
 
 use super::connect::{Client, RouterOrStore, connect_or_create, escape};
-use super::{GlobalArgs, UsageError, print};
+use super::{GlobalArgs, UsageError, completions, print};
 use crate::cli::Exit;
 use crate::intake;
 use anyhow::{Context, Result};
@@ -23,6 +23,7 @@ const BYTES: usize = 4 << 20;
 )]
 pub(super) struct SendArgs {
     /// Name of the source in routes.toml: a stream, a queue, or http
+    #[arg(add = completions::sources())]
     source: String,
     /// JSON lines, an event each; - is standard input
     #[arg(default_value = "-")]

@@ -1,7 +1,7 @@
 //! `esclusa table`: prints items of tables, as JSON lines with every digit of every number.
 
 use super::connect::{RouterOrStore, connect_checked, escape};
-use super::{GlobalArgs, print};
+use super::{GlobalArgs, completions, print};
 use crate::cli::Exit;
 use crate::table_reads;
 use crate::visible::VisibleWriter;
@@ -15,12 +15,14 @@ pub(super) enum TableCommand {
     #[command(after_help = "Example:\n  esclusa table scan orders -c routes.toml | head")]
     Scan {
         /// Name of the table in routes.toml
+        #[arg(add = completions::tables())]
         table: String,
     },
     /// Print the item with a key; exit 1 if there is none
     #[command(after_help = "Example:\n  esclusa table get requests '{\"pk\": \"path#/\", \"sk\": \"2026-11-22\"}'")]
     Get {
         /// Name of the table in routes.toml
+        #[arg(add = completions::tables())]
         table: String,
         /// The key, a JSON object
         key: String,

@@ -2,7 +2,7 @@
 
 use super::router::Router;
 use serde_json::{Value, json};
-use std::process::Output;
+use std::process::{Command, Output};
 
 pub(crate) const ORDERS: &str = r#"
 version = 1
@@ -352,7 +352,13 @@ fn what_is_known_without_a_configuration_is_told() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(router.ok(&["completions", shell]).contains("esclusa"));
     }
-    assert!(router.ok(&["version"]).contains(env!("CARGO_PKG_VERSION")));
+    let version = router.ok(&["version"]);
+    let contract =
+        include_str!("../../../../wit/world.wit").lines().find_map(|line| line.strip_prefix("package ")).unwrap();
+    assert!(
+        version.contains(env!("CARGO_PKG_VERSION")) && version.contains(contract.trim_end_matches(';')),
+        "{version}"
+    );
     let plugin = super::router::plugins().join("etl.wasm").display().to_string();
     let plugin: Value = serde_json::from_str(&router.ok(&["plugin", "inspect", &plugin, "--json"])).unwrap();
     assert_eq!(plugin["name"], "etl");
@@ -390,3 +396,41 @@ plugin = "PLUGINS/etl.wasm"
 tables = ["later"]
 config = { table = "later", key = { order_id = "{order_id}" } }
 "#;
+
+/// The words that bash offers for the last of some words, without options.
+fn offered(router: &Router, words: &[&str]) -> Vec<String> {
+    let script = "source <(\"$0\" completions bash) || exit
+COMP_WORDS=(esclusa \"$@\") COMP_CWORD=$# COMP_TYPE=9
+_clap_complete_esclusa esclusa \"${@: -1}\"
+printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_esclusa")).args(words).current_dir(router.dir.path());
+    let output = bash.env_remove("ESCLUSA_CONFIG").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let words = String::from_utf8(output.stdout).unwrap();
+    let words = words.lines().map(str::trim_end).filter(|word| !word.is_empty() && !word.starts_with('-'));
+    let mut words: Vec<_> = words.map(str::to_owned).collect();
+    words.sort();
+    words
+}
+
+#[test]
+fn a_shell_completes_the_names_of_the_configuration() {
+    let router = Router::new(ORDERS);
+    assert_eq!(offered(&router, &["pause", ""]), ["jobs", "orders"]);
+    assert_eq!(offered(&router, &["dlq", "ls", "--route", "o"]), ["orders"]);
+    assert_eq!(offered(&router, &["send", "t"]), ["ticks"]);
+    assert_eq!(offered(&router, &["table", "scan", ""]), ["jobs", "orders"]);
+    assert_eq!(offered(&router, &["explain", "route::missing_g"]), ["route::missing_grant"]);
+    // The file that the words name; a name that a shell would understand is left out, whatever stands around it.
+    router.write(
+        "other.toml",
+        "route = [{ name = \"mine\" }, { name = \"$(touch made)\" }, { name = \"; touch made\" }, { name = 1 }, 1]",
+    );
+    assert_eq!(offered(&router, &["-c", "other.toml", "resume", ""]), ["mine"]);
+    assert!(!router.path("made").exists());
+    for text in ["not [ toml", "route = 1", "[route]\nname = 1", ""] {
+        router.write("other.toml", text);
+        assert_eq!(offered(&router, &["-c", "other.toml", "resume", ""]), [""; 0], "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Plugins that misbehave beside one that does not: each of their events becomes a dead letter with its own reason,
 //! none of their effects is carried out, and the other route does not notice.
 
-use super::router::{Router, guests};
+use super::router::{Router, guests, server};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -120,4 +120,36 @@ fn a_halted_route_tells_how_much_waits_as_it_grows() {
         let metric = format!("\nesclusa_backlog_events{{route=\"{name}\"}} {total}\n");
         assert!(String::from_utf8_lossy(&metrics).contains(&metric), "{metric}");
     }
+}
+
+#[test]
+fn a_halted_route_on_kinesis_tells_how_long_its_oldest_record_waits() {
+    server("KINESIS");
+    server("DYNAMODB");
+    let run = format!("halted-{}", std::process::id());
+    let mut router = Router::new(&format!(
+        r#"
+version = 1
+[admin]
+listen = "127.0.0.1:0"
+[source.events]
+kind = "kinesis"
+stream = "{run}"
+[[route]]
+name = "{run}"
+source = "events"
+plugin = "{}"
+config = {{ do = "halt" }}
+"#,
+        guests().join("hostile.wasm").display()
+    ));
+    let routes = std::fs::read_to_string(router.path("routes.toml")).unwrap();
+    router.aws(&routes, &["create"]);
+    router.start();
+    router.write("one.jsonl", "{\"id\": \"1\"}\n");
+    router.aws(&routes, &["send", "events", "one.jsonl"]);
+    router.until("it is halted", |router| router.route(&run).unwrap()["state"] == "halted");
+    let said = String::from_utf8(router.run(&["status"]).stderr).unwrap();
+    let line = said.lines().find(|line| line.contains(&format!("route {run} is halted: "))).unwrap();
+    assert!(line.contains("its source does not say how many events wait, the oldest waits for "), "{line}");
 }
