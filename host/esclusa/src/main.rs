@@ -3,16 +3,36 @@
 use clap::Parser;
 use esclusa::{Cli, answer_shell, serve_child};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A plugin's effects are copied as many small strings on one thread and freed on another. The system's allocator is
 /// slow at that: docs/reference/performance.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How often memory that is free goes back to the system.
+const GIVE_BACK: Duration = Duration::from_secs(60);
+
 fn main() -> ExitCode {
     if let Some(exit) = serve_child() {
         return exit;
     }
     answer_shell();
+    give_memory_back();
     Cli::parse().run().into()
+}
+
+/// Starts a thread that gives free memory back to the system every [`GIVE_BACK`]. The allocator does it by itself only while memory is
+/// allocated: an idle router would keep for good what its busiest hour and its last reload took.
+fn give_memory_back() {
+    let give = || loop {
+        std::thread::sleep(GIVE_BACK);
+        #[expect(unsafe_code, reason = "a function of the allocator, which is written in C")]
+        // SAFETY: may be called at any time, by any thread: https://microsoft.github.io/mimalloc/group__extended.html
+        unsafe {
+            libmimalloc_sys::mi_collect(true);
+        }
+    };
+    // Without the thread the router is larger, and works.
+    drop(std::thread::Builder::new().name("esclusa-memory".to_owned()).spawn(give));
 }
