@@ -10,8 +10,9 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often memory that is free goes back to the system.
-const GIVE_BACK: Duration = Duration::from_secs(60);
+/// How often memory that is free goes back to the system: first soon, since a start takes more than what follows, then at most this far
+/// apart.
+const GIVE_BACK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 fn main() -> ExitCode {
     if let Some(exit) = serve_child() {
@@ -22,11 +23,13 @@ fn main() -> ExitCode {
     Cli::parse().run().into()
 }
 
-/// Starts a thread that gives free memory back to the system every [`GIVE_BACK`]. The allocator does it by itself only while memory is
+/// Starts a thread that gives free memory back to the system at the times of [`GIVE_BACK`]. The allocator does it by itself only while memory is
 /// allocated: an idle router would keep for good what its busiest hour and its last reload took.
 fn give_memory_back() {
-    let give = || loop {
-        std::thread::sleep(GIVE_BACK);
+    let (mut wait, most) = GIVE_BACK;
+    let give = move || loop {
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(most);
         #[expect(unsafe_code, reason = "a function of the allocator, which is written in C")]
         // SAFETY: may be called at any time, by any thread: https://microsoft.github.io/mimalloc/group__extended.html
         unsafe {

@@ -5,8 +5,10 @@
 //! Layout of fjall 3: a start (tag 1, number of entries, sequence number), entries (tag 2), an end (tag 3, xxh3 of the entries,
 //! a magic word). A new journal is 64 MiB of zeros, which the batches overwrite.
 
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,22 +21,33 @@ const NUMBERS: &[u8] = b"n";
 /// What follows the last batch of a journal. Compared in pieces, since it may be 64 MiB.
 const ZEROS: [u8; 4096] = [0; 4096];
 
-/// Reads a journal, without the zeros at its end: memory in proportion to what was written.
+/// Reads a journal, without the zeros at its end: memory in proportion to what was written. What was never written takes no space in
+/// the file, and no time here.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let (mut file, mut written, mut zeros) = (File::open(path)?, Vec::new(), 0);
-    let mut piece = vec![0; 1 << 20];
+    let file = File::open(path)?;
+    let mut written = Vec::new();
+    // Room for all of it is reserved, and only what is written takes memory. A vector that grows would be copied, and be twice as large.
+    let room = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    // If there is no room, it grows with what is written.
+    let _ = written.try_reserve_exact(room);
+    let (mut piece, mut at) = (vec![0; 1 << 20], 0);
     loop {
-        let len = file.read(&mut piece)?;
+        let len = file.read_at(&mut piece, at)?;
         let read = piece.get(..len).unwrap_or_default();
         if len == 0 {
             return Ok(written);
         }
-        if is_zeros(read) {
-            zeros += len;
-        } else {
-            written.resize(written.len() + zeros, 0);
+        let next = at + len as u64;
+        if !is_zeros(read) {
+            written.resize(usize::try_from(at).unwrap_or(usize::MAX), 0);
             written.extend_from_slice(read);
-            zeros = 0;
+            at = next;
+            continue;
+        }
+        match rustix::fs::seek(&file, SeekFrom::Data(next)) {
+            Ok(data) => at = data,
+            Err(Errno::NXIO) => return Ok(written),
+            Err(error) => return Err(error.into()),
         }
     }
 }

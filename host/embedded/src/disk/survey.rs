@@ -157,16 +157,22 @@ impl Survey {
 /// True if nothing was ever stored in a database: it has no table but those with the names of its keyspaces, and no commit. Making it
 /// again also keeps the numbers of its keyspaces as they always are.
 fn unborn(root: &Path, db: &Path, mark: FoundMark) -> std::io::Result<bool> {
-    let promised = mark.usable().map_or(mark == FoundMark::Damaged, |mark| mark.batch > 0);
-    let mut empty = true;
+    if mark.usable().map_or(mark == FoundMark::Damaged, |mark| mark.batch > 0) {
+        return Ok(false);
+    }
     for id in trees::ids(root, db)?.into_iter().filter(|id| *id != 0) {
         let tables = std::fs::read_dir(root.join(db).join("keyspaces").join(id.to_string()).join("tables"));
-        empty &= tables.map_or(true, |mut tables| tables.next().is_none());
+        if tables.is_ok_and(|mut tables| tables.next().is_some()) {
+            return Ok(false);
+        }
     }
+    // Last, since they are large.
     for journal in list(root, db)? {
-        empty &= journal::scan(&journal::read(&root.join(journal))?, &JournalScan::default()).end == 0;
+        if journal::scan(&journal::read(&root.join(journal))?, &JournalScan::default()).end > 0 {
+            return Ok(false);
+        }
     }
-    Ok(empty && !promised)
+    Ok(true)
 }
 
 /// True if the bytes after the last whole batch of the last journal are a write that was interrupted: one that was never synced.
