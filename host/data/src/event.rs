@@ -74,7 +74,31 @@ pub const EVENT_WIDTH: usize = 8;
 /// Numbers per attribute in [`Columns::attributes`].
 pub const ATTRIBUTE_WIDTH: usize = 4;
 
+/// What columns take: the room for the next ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ColumnsRoom {
+    events: usize,
+    attributes: usize,
+    bytes: usize,
+}
+
 impl Columns {
+    /// What they take.
+    #[must_use]
+    pub fn room(&self) -> ColumnsRoom {
+        ColumnsRoom { events: self.len(), attributes: self.attributes.len(), bytes: self.bytes.len() }
+    }
+
+    /// Makes room for as much as other columns took. The batches of a lane are of about the same size, and columns that grow event by
+    /// event are copied again and again, into memory that nobody has touched.
+    pub fn reserve(&mut self, room: ColumnsRoom) {
+        self.events.reserve(room.events * EVENT_WIDTH);
+        self.timestamps.reserve(room.events);
+        self.attempts.reserve(room.events);
+        self.attributes.reserve(room.attributes);
+        self.bytes.reserve(room.bytes);
+    }
+
     /// Number of events.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -120,20 +120,27 @@ impl RouteBreaker {
         Some(turn)
     }
 
-    /// Takes note of a call of these events. False if the breaker is open: then its result counts only
-    /// if it was a try that was due.
-    pub(crate) fn called(&self, result: &Result<CallOutput, CallError>, events: &[u64], now: Moment) -> bool {
-        match evidence(result, events.len()) {
+    /// Takes note of a call of so many events; `numbers` gives a number for each of them, and is asked if the call failed. False if the
+    /// breaker is open: then its result counts only if it was a try that was due.
+    pub(crate) fn called(
+        &self,
+        result: &Result<CallOutput, CallError>,
+        events: usize,
+        numbers: impl FnOnce() -> Vec<u64>,
+        now: Moment,
+    ) -> bool {
+        match evidence(result, events) {
             Evidence::Nothing => true,
             Evidence::Works => {
                 self.works(now);
                 true
             }
             Evidence::Fails => {
+                let numbers = numbers();
                 let mut state = self.state.lock();
                 let fated = matches!(result, Err(CallError::Failed(failure)) if failure.fated);
                 let endless = self.policy.max_retry_attempts.is_none() && !self.policy.release && !fated;
-                if state.breaker.failed(FailedCall { events, endless }, now.monotonic) {
+                if state.breaker.failed(FailedCall { events: &numbers, endless }, now.monotonic) {
                     self.opened(&mut state, result, now);
                 }
                 !state.breaker.is_open()

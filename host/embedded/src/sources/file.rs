@@ -16,7 +16,7 @@ use crate::progress::SourceSpec;
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
-use esclusa_flow::event::{Columns, NewEvent};
+use esclusa_flow::event::{Columns, ColumnsRoom, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
 use identity::{BetweenFiles, FileIdentity, LastBytes};
@@ -85,6 +85,8 @@ struct FileLane {
     seen: Option<FileState>,
     /// The end of what was handed out: a file that begins alike after it was truncated does not have it there.
     last_bytes: LastBytes,
+    /// What the last batch took.
+    room: ColumnsRoom,
 }
 
 /// Length and time of change of a file.
@@ -141,6 +143,7 @@ impl FileLane {
             last_read: Instant::now(),
             seen,
             last_bytes: LastBytes::default(),
+            room: ColumnsRoom::default(),
         };
         if !same {
             lane.report_gap();
@@ -249,6 +252,9 @@ impl FileLane {
             if !claims.is_empty() && columns.size() + size > limit.bytes {
                 return Ok(true);
             }
+            if claims.is_empty() {
+                columns.reserve(self.room);
+            }
             let event = NewEvent { id: &id, key: "", data: line.bytes, attributes: &[], timestamp, attempt: 1 };
             columns.push(&event).map_err(|e| Fault::Permanent(e.to_string()))?;
             claims.push(Claim::new(Token::Offset(line.end)));
@@ -340,6 +346,7 @@ impl FileLane {
         self.remember(start, offset(Some(&last))).await?;
         self.last_bytes =
             LastBytes::before(self.lines.file(), offset(Some(&last))).map_err(|e| unreadable(&self.path, &e))?;
+        self.room = columns.room();
         let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns: columns.into(), claims, previous }))
     }

@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::streams::{Log, prefix, record_key, stored_head};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
-use esclusa_flow::event::Columns;
+use esclusa_flow::event::{Columns, ColumnsRoom};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
@@ -85,6 +85,7 @@ impl LogSource {
             previous: position,
             next,
             dirty: false,
+            room: ColumnsRoom::default(),
         })
     }
 
@@ -170,6 +171,8 @@ struct LogLane {
     next: u64,
     /// A pull was cancelled: there may be records that `grown` has announced already.
     dirty: bool,
+    /// What the last batch took.
+    room: ColumnsRoom,
 }
 
 impl LogLane {
@@ -229,7 +232,9 @@ impl LogLane {
                     json.as_record()
                 }
             };
-            if !claims.is_empty() && columns.size() + record.size(&id) > limit.bytes {
+            if claims.is_empty() {
+                columns.reserve(self.room);
+            } else if columns.size() + record.size(&id) > limit.bytes {
                 return Ok(true);
             }
             record.push(&id, 1, columns).map_err(|e| Fault::Permanent(e.to_string()))?;
@@ -261,7 +266,7 @@ impl LogLane {
             }
             full = self.fill(&log, limit, &mut next, &mut columns, &mut claims)?;
         }
-        (self.dirty, self.next) = (false, next);
+        (self.dirty, self.next, self.room) = (false, next, columns.room());
         let last = Token::Offset(next - 1);
         let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.id, true), columns: columns.into(), claims, previous }))

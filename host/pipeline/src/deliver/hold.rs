@@ -22,10 +22,12 @@ const PROBES_PER_TRY: usize = 10;
 impl BatchInWork<'_> {
     /// Takes note of a call. False if its result must be dropped.
     pub(super) fn note_for_breaker(&self, events: &[EventIndex], result: &Result<CallOutput, CallError>) -> bool {
-        let lane = mix_text(&self.batch.origin.lane);
-        let ids = events.iter().filter_map(|event| self.batch.columns.get(event.at()));
-        let numbers: Vec<u64> = ids.map(|event| lane ^ mix_text(event.id())).collect();
-        self.route.breaker.called(result, &numbers, self.now())
+        let numbers = || {
+            let lane = mix_text(&self.batch.origin.lane);
+            let ids = events.iter().filter_map(|event| self.batch.columns.get(event.at()));
+            ids.map(|event| lane ^ mix_text(event.id())).collect()
+        };
+        self.route.breaker.called(result, events.len(), numbers, self.now())
     }
 
     /// Takes the route's plugin, which may have been replaced.

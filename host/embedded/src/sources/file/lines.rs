@@ -127,7 +127,7 @@ impl FileLines {
             self.taken += nuls;
             searched = searched.max(self.taken);
             let rest = self.buffer.get(searched..).unwrap_or_default();
-            if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+            if let Some(at) = memchr::memchr(b'\n', rest) {
                 let (start, end) = (self.taken, searched + at);
                 let line = self.buffer.get(start..end).unwrap_or_default();
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
