@@ -74,7 +74,7 @@ pub const EVENT_WIDTH: usize = 8;
 /// Numbers per attribute in [`Columns::attributes`].
 pub const ATTRIBUTE_WIDTH: usize = 4;
 
-/// What columns take: the room for the next ones.
+/// How much room a batch took, for the next one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ColumnsRoom {
     events: usize,

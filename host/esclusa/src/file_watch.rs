@@ -7,13 +7,13 @@
 //!
 //! A file may change and keep its size and time of modification, and its inode: `cp -p`, tar and reproducible builds do that. The
 //! time of its last change of status tells nevertheless, once it is older than the clock of the file system is coarse. Small
-//! files are read at every look without an event, so that nothing about them depends on metadata.
+//! files are read at every tick, so that nothing about them depends on metadata.
 
 use crate::runtime::stale::MissingFiles;
 use esclusa_config::named_file;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_sandbox::MAX_FILE;
-use notify::event::ModifyKind;
+use notify::event::{AccessKind, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -26,9 +26,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// Interval of looks without any event.
+/// Interval of the looks at all files, whatever events tell.
 const TICK: Duration = Duration::from_secs(2);
-/// Files up to this size are read at every look without an event, in bytes.
+/// Files up to this size are read at every tick, in bytes.
 const SMALL: u64 = 256 << 10;
 /// A file is read once it has not changed for this long.
 const QUIET: Duration = Duration::from_millis(40);
@@ -67,10 +67,10 @@ impl FileLook {
         FileLook { recent: stamp.as_ref().is_some_and(FileStamp::is_recent), stamp, digest: digest(path) }
     }
 
-    /// True if the content may have changed since. `idle`: nothing has told of a change.
-    fn is_stale(&self, path: &Path, idle: bool) -> bool {
+    /// True if the content may have changed since. `ticked`: all files are looked at, whatever events tell.
+    fn is_stale(&self, path: &Path, ticked: bool) -> bool {
         let now = stamp(path);
-        let small = idle && now.as_ref().is_some_and(|now| now.len <= SMALL);
+        let small = ticked && now.as_ref().is_some_and(|now| now.len <= SMALL);
         self.recent || small || now != self.stamp
     }
 }
@@ -212,11 +212,12 @@ impl Default for FileWatch {
     }
 }
 
-/// True if an event in a watched directory may be about a watched file, by the names of those. Who writes to another file of the
-/// directory, such as a log, does not have all of them looked at each time. Whatever changes the directory itself counts: a name in the
-/// path of a file may lead elsewhere now.
+/// True if an event in a watched directory may mean that a watched file has changed, by the names of those. A log that is written in the
+/// directory does not make the router look at all of them each time, and neither does its own look, which opens them. Whatever changes the
+/// directory itself counts: a name in the path of a file may lead elsewhere now.
 fn concerns(event: &notify::Result<Event>, names: &BTreeSet<OsString>) -> bool {
     match event {
+        Ok(Event { kind: EventKind::Access(AccessKind::Open(_) | AccessKind::Read), .. }) => false,
         Ok(Event { kind: EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_)), paths, .. }) => {
             paths.iter().any(|path| path.file_name().is_none_or(|name| names.contains(name)))
         }
@@ -274,6 +275,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::ffi::OsString;
     use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -378,30 +382,30 @@ mod tests {
         watch.set([file.clone()]);
         let look = watch.seen.get_mut(&file).unwrap();
         (look.digest, look.recent) = (Some([0; 32]), false);
-        let busy = tokio::task::spawn_blocking({
-            let (other, aside) = (other.clone(), dir.path().join("aside"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let busy = std::thread::spawn({
+            let (stop, aside) = (stop.clone(), dir.path().join("aside"));
             move || {
-                while other.exists() {
+                while !stop.load(Relaxed) {
                     std::fs::rename(&other, &aside).unwrap();
                     std::fs::rename(&aside, &other).unwrap();
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
         });
-        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
-        busy.abort();
-        while std::fs::remove_file(&other).is_err() {}
-        let _ = busy.await;
+        let changed = tokio::time::timeout(Duration::from_secs(20), watch.changed()).await;
+        stop.store(true, Relaxed);
+        busy.join().unwrap();
+        assert_eq!(changed.expect("nothing was noticed"), std::slice::from_ref(&file));
     }
 
     #[test]
     fn data_of_another_file_concerns_nobody_and_changes_of_the_directory_everybody() {
         let names = BTreeSet::from([OsString::from("routes.toml")]);
         let event = |kind, path: &str| Ok(Event::new(kind).add_path(path.into()));
-        let (data, open) = (ModifyKind::Data(DataChange::Any), AccessKind::Open(AccessMode::Any));
+        let data = ModifyKind::Data(DataChange::Any);
         for (kind, other) in [
             (EventKind::Modify(data), false),
-            (EventKind::Access(open), false),
             (EventKind::Access(AccessKind::Close(AccessMode::Write)), false),
             (EventKind::Modify(ModifyKind::Name(RenameMode::To)), true),
             (EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), true),
@@ -413,6 +417,8 @@ mod tests {
             assert_eq!(concerns(&event(kind, "/etc/esclusa/requests.log"), &names), other, "{kind:?}");
             assert!(concerns(&Ok(Event::new(kind)), &names) == other, "{kind:?} without a path");
         }
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        assert!(!concerns(&event(opened, "/etc/esclusa/routes.toml"), &names), "the watch itself opens it");
         assert!(concerns(&Err(notify::Error::generic("too many events")), &names));
     }
 

@@ -34,10 +34,14 @@ fn a_closed_store_is_free_though_a_child_has_been_forked_and_has_not_begun() {
     let mut child = Command::new("true");
     let held = move || {
         std::fs::write(&told, "")?;
-        while !awaited.exists() {
+        // It ends even if the test does not go on.
+        for _ in 0..30_000 {
+            if awaited.exists() {
+                return Ok(());
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(())
+        Err(std::io::ErrorKind::TimedOut.into())
     };
     #[expect(unsafe_code, reason = "the only hook between fork and exec")]
     // SAFETY: the closure touches nothing that another thread of the parent may have locked, but the allocator, which glibc makes
@@ -47,6 +51,7 @@ fn a_closed_store_is_free_though_a_child_has_been_forked_and_has_not_begun() {
     };
     let spawned = std::thread::spawn(move || child.status().unwrap());
     while !forked.exists() {
+        assert!(!spawned.is_finished(), "the child was not forked");
         std::thread::sleep(Duration::from_millis(1));
     }
     drop(store);

@@ -9,16 +9,13 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::env::Shells;
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate, Shell};
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
+use esclusa_config::named_file;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use toml::{Table, Value};
 
 /// The variable by which the script asks for words.
 const VARIABLE: &str = "ESCLUSA_COMPLETE";
-/// Bytes of a configuration that are read for its names: a key press does not wait for more.
-const READ_BYTES: u64 = 1 << 20;
 
 /// `esclusa completions`.
 #[derive(Debug, clap::Args)]
@@ -33,38 +30,48 @@ impl Completions {
         let name = self.shell.to_string();
         let shell = Shells::builtins();
         let shell = shell.completer(&name).context("no completions for this shell")?;
-        let mut program = PathBuf::from(std::env::args_os().next().unwrap_or_default());
-        if program.components().count() > 1 {
-            // A path is the same file in every directory then; a mere name is looked up in PATH.
-            program = std::path::absolute(program)?;
-        }
         let mut script = Vec::new();
-        shell.write_registration(VARIABLE, "esclusa", "esclusa", &program.to_string_lossy(), &mut script)?;
+        shell.write_registration(VARIABLE, "esclusa", "esclusa", &program()?, &mut script)?;
         print::text(&String::from_utf8(script)?)?;
         Ok(Exit::Ok)
     }
 }
 
+/// How the script calls this program: by its path, if it was called by one, else by its name, which is looked up in PATH.
+fn program() -> Result<String> {
+    let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    if called.components().count() == 1 {
+        return Ok("esclusa".to_owned());
+    }
+    let path = std::path::absolute(called)?.to_string_lossy().into_owned();
+    // The scripts put it between quotes of their own.
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '+');
+    Ok(if path.chars().all(plain) { path } else { "esclusa".to_owned() })
+}
+
 /// Answers a shell that asks for words, and ends the process. Does nothing if none asks. For the beginning of the program: it changes
 /// the environment.
 pub fn answer_shell() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+    // The scripts write this before the words: the variable alone, in the environment of a service, asks for nothing.
+    if std::env::args_os().nth(1).is_some_and(|first| first == "--") {
+        CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+    }
 }
 
 /// The names of routes.
 pub(super) fn routes() -> ArgValueCandidates {
     let name = |route: &Value| Some(route.get("name")?.as_str()?.to_owned());
-    named(move |file| file.get("route").and_then(Value::as_array).into_iter().flatten().filter_map(name).collect())
+    offered(move |file| file.get("route").and_then(Value::as_array).into_iter().flatten().filter_map(name).collect())
 }
 
 /// The names of sources.
 pub(super) fn sources() -> ArgValueCandidates {
-    named(|file| sections(file, "source"))
+    offered(|file| sections(file, "source"))
 }
 
 /// The names of tables.
 pub(super) fn tables() -> ArgValueCandidates {
-    named(|file| sections(file, "table"))
+    offered(|file| sections(file, "table"))
 }
 
 /// The codes of errors and dead letters.
@@ -79,37 +86,47 @@ fn sections(file: &Table, kind: &str) -> Vec<String> {
     file.get(kind).and_then(Value::as_table).into_iter().flat_map(Table::keys).cloned().collect()
 }
 
-fn named(names: impl Fn(&Table) -> Vec<String> + Send + Sync + 'static) -> ArgValueCandidates {
+fn offered(names: impl Fn(&Table) -> Vec<String> + Send + Sync + 'static) -> ArgValueCandidates {
     ArgValueCandidates::new(move || {
         let file = configuration(std::env::args_os()).unwrap_or_default();
         // The shell puts them into a command line: nothing that it would understand, whatever the file says.
-        let plain = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        let plain = |name: &String| {
+            name.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
         names(&file).into_iter().filter(plain).map(CompletionCandidate::new).collect::<Vec<_>>()
     })
 }
 
 /// The file that the words of the command line name, as it is; `None` if it cannot be read.
 fn configuration(words: impl Iterator<Item = OsString>) -> Option<Table> {
-    let mut text = String::new();
-    File::open(named_file(words)).ok()?.take(READ_BYTES).read_to_string(&mut text).ok()?;
-    text.parse().ok()
+    let text = named_file::read(&expanded(named(words))).ok()?;
+    String::from_utf8(text).ok()?.parse().ok()
 }
 
-fn named_file(mut words: impl Iterator<Item = OsString>) -> PathBuf {
+/// The file that words name. Bash gives `--config=FILE` as three words.
+fn named(words: impl Iterator<Item = OsString>) -> PathBuf {
+    let mut words = words.peekable();
     while let Some(word) = words.next() {
         if word == "-c" || word == "--config" {
+            words.next_if(|word| word == "=");
             return words.next().unwrap_or_default().into();
         }
         let joined = word.to_str().and_then(|word| word.strip_prefix("--config=").or_else(|| word.strip_prefix("-c")));
         if let Some(file) = joined {
-            return file.into();
+            return file.strip_prefix('=').unwrap_or(file).into();
         }
     }
-    std::env::var_os("ESCLUSA_CONFIG")
-        .filter(|file| !file.is_empty())
-        .as_deref()
-        .unwrap_or(OsStr::new("routes.toml"))
-        .into()
+    let file = std::env::var_os("ESCLUSA_CONFIG").filter(|file| !file.is_empty());
+    file.unwrap_or_else(|| "routes.toml".into()).into()
+}
+
+/// The words are as they were typed: the shell has not replaced `~` yet.
+fn expanded(file: PathBuf) -> PathBuf {
+    match (file.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => file,
+    }
 }
 
 #[cfg(test)]
@@ -123,10 +140,12 @@ mod tests {
             ("esclusa -c other.toml pause", "other.toml"),
             ("esclusa pause --config other.toml", "other.toml"),
             ("esclusa pause --config=other.toml", "other.toml"),
+            ("esclusa pause --config = other.toml", "other.toml"),
             ("esclusa -cother.toml pause", "other.toml"),
+            ("esclusa -c=other.toml pause", "other.toml"),
             ("esclusa pause -c", ""),
         ] {
-            assert_eq!(named_file(words.split(' ').map(OsString::from)), PathBuf::from(file), "{words}");
+            assert_eq!(named(words.split(' ').map(OsString::from)), PathBuf::from(file), "{words}");
         }
     }
 }

@@ -196,7 +196,7 @@ class Member:
         self.process.wait()
 
     def runs(self):
-        """True once this life of it has taken over the signals and runs: what was read of it before is left by the one before."""
+        """True once it has taken over the signals and runs; an older router.json is from the life before."""
         try:
             told = json.loads((self.directory / "data/router.json").read_text(encoding="ascii"))
         except (OSError, ValueError):

@@ -397,7 +397,7 @@ tables = ["later"]
 config = { table = "later", key = { order_id = "{order_id}" } }
 "#;
 
-/// The words that bash offers for the last of some words, without options.
+/// The words that bash offers for the last of some words, without the options of every command.
 fn offered(router: &Router, words: &[&str]) -> Vec<String> {
     let script = "source <(\"$0\" completions bash) || exit
 COMP_WORDS=(esclusa \"$@\") COMP_CWORD=$# COMP_TYPE=9
@@ -408,7 +408,8 @@ printf '%s\\n' \"${COMPREPLY[@]}\"";
     let output = bash.env_remove("ESCLUSA_CONFIG").output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let words = String::from_utf8(output.stdout).unwrap();
-    let words = words.lines().map(str::trim_end).filter(|word| !word.is_empty() && !word.starts_with('-'));
+    let options = ["--config", "--help", "--json", "--log-format", "--log-level", ""];
+    let words = words.lines().map(str::trim_end).filter(|word| !options.contains(word));
     let mut words: Vec<_> = words.map(str::to_owned).collect();
     words.sort();
     words
@@ -425,12 +426,24 @@ fn a_shell_completes_the_names_of_the_configuration() {
     // The file that the words name; a name that a shell would understand is left out, whatever stands around it.
     router.write(
         "other.toml",
-        "route = [{ name = \"mine\" }, { name = \"$(touch made)\" }, { name = \"; touch made\" }, { name = 1 }, 1]",
+        "route = [{ name = \"mine\" }, { name = \"$(touch made)\" }, { name = \"; touch made\" }, { name = \"--all\" }, { name = 1 }, 1]",
     );
     assert_eq!(offered(&router, &["-c", "other.toml", "resume", ""]), ["mine"]);
-    assert!(!router.path("made").exists());
+    // A pipe that nobody writes.
+    assert!(Command::new("mkfifo").arg(router.path("pipe")).status().unwrap().success());
+    assert_eq!(offered(&router, &["-c", "pipe", "resume", ""]), [""; 0]);
     for text in ["not [ toml", "route = 1", "[route]\nname = 1", ""] {
         router.write("other.toml", text);
         assert_eq!(offered(&router, &["-c", "other.toml", "resume", ""]), [""; 0], "{text}");
+    }
+}
+
+/// The variable by which a shell asks is in the environment of a service.
+#[test]
+fn a_command_runs_although_the_variable_of_completions_is_set() {
+    let router = Router::new(ORDERS);
+    for shell in ["bash", "nonsense"] {
+        let output = router.launched(&["version"], &[("ESCLUSA_COMPLETE", shell)]);
+        assert!(output.status.success() && text(&output.stdout).contains("plugin contract"), "{output:?}");
     }
 }

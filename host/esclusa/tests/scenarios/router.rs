@@ -101,7 +101,10 @@ impl Router {
             if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().unwrap()) {
                 panic!("waited for: {what}; but the router ended with {status}\n{}", self.log());
             }
-            assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}\n{}", self.log());
+            if began.elapsed() > PATIENCE {
+                let status = self.get("/api/v1/status").map_or("no answer".to_owned(), |status| status.to_string());
+                panic!("waited in vain for: {what}\n{}\nstatus: {status}", self.log());
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
