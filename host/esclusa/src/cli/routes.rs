@@ -264,20 +264,17 @@ fn partitions(status: &Status) -> Result<()> {
 fn halted(route: &RouteStatus, now: u64) -> Option<String> {
     let reason = route.reason.as_ref()?;
     let age = |millis: u64| show_duration(Duration::from_secs(millis / 1000));
-    // Kinesis and the streams of DynamoDB do not number their records one by one.
-    let oldest = route.shards.as_ref().and_then(|shards| shards.oldest_unfinished);
-    let waits = match (&route.backlog, oldest) {
-        (Some(BacklogStatus { waiting, oldest_millis, .. }), _) => {
+    let waits = match &route.backlog {
+        Some(BacklogStatus { waiting, oldest_millis, .. }) => {
             let oldest = oldest_millis.map_or_else(String::new, |millis| format!(", the oldest for {}", age(millis)));
             format!("{waiting} event(s) wait{oldest}")
         }
-        (None, Some(at)) => {
-            format!(
-                "its source does not say how many events wait, the oldest waits for {}",
-                age(now.saturating_sub(at))
-            )
+        // Kinesis and the streams of DynamoDB do not number their records one by one.
+        None => {
+            let oldest = route.shards.as_ref().and_then(|shards| shards.oldest_unfinished);
+            let waits = |at| format!(", the oldest waits for {}", age(now.saturating_sub(at)));
+            format!("its source does not say how many events wait{}", oldest.map_or_else(String::new, waits))
         }
-        (None, None) => "its source does not say how many events wait".to_owned(),
     };
     let reason = print::short(reason, 200);
     Some(format!("route {} is halted: {reason}; {waits}; `esclusa resume {0}` lets it go on", route.name))
