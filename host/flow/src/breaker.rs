@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// As long as fewer than one call in this many is handled, the plugin counts as failing.
+/// As long as there are at least so many failures for each call that is handled, the plugin counts as failing.
 const FAILURES_PER_SUCCESS: u64 = 9;
 
 /// Waits between probes. The first is short, since most causes end soon; the longest is how late a route goes on at most.

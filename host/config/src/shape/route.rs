@@ -146,7 +146,7 @@ pub(crate) static DELIVERY: KeySpec = KeySpec {
     name: "delivery",
     kind: ValueKind::Choice(&["exactly-once", "at-least-once"]),
     default: Default::Depends("exactly-once inside the embedded engine, at-least-once to everything else"),
-    about: "The guarantee that the route needs. With exactly-once, targets that cannot give it are refused, and DynamoDB is written in transactions. The embedded engine always gives exactly-once.",
+    about: "The guarantee that the route needs. With exactly-once, targets that cannot give it are refused, and DynamoDB is written in transactions. The embedded engine gives exactly-once if the progress is in it, too; `esclusa routes` prints what holds.",
 };
 pub(crate) static LIMITS: KeySpec = KeySpec {
     name: "limits",

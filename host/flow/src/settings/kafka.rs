@@ -103,7 +103,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("metadata.broker.list", "bootstrap_servers says it"),
     ("partition.assignment.strategy", "the members of a group hand partitions over one by one: cooperative-sticky"),
     ("plugin.library.paths", "it loads foreign code into the router"),
-    ("queued.max.messages.kbytes", "in_flight_bytes of the route limits what is read ahead"),
+    ("queued.max.messages.kbytes", "in_flight of the route limits what is read ahead"),
     ("request.required.acks", "a message counts as sent when all replicas in sync have it"),
     ("retries", "a message that is not retried is lost"),
     ("statistics.interval.ms", "the router measures the lag itself"),

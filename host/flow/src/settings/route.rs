@@ -47,7 +47,7 @@ pub struct RouteSpec {
     pub max_hops: u32,
     /// The output that gets events that were given up; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
-    /// The guarantee outside the embedded engine, which always gives exactly-once.
+    /// The guarantee outside the embedded engine.
     pub delivery: DeliveryMode,
     /// True if its source's events arrive in order and are settled in order.
     pub ordered: bool,
