@@ -112,12 +112,13 @@ impl Survey {
         self.journals = list(root, db)?;
         let mut last = JournalScan::default();
         for (i, file) in self.journals.iter().enumerate() {
-            let bytes = journal::read(&root.join(file))?;
-            let scan = journal::scan(&bytes, &last);
+            let scan = journal::scan_file(&root.join(file), &last)?;
             if let Some(at) = scan.disorder {
                 let found = format!("the numbers of the commit at byte {at} do not follow those of the commit before");
                 self.damage.push(Damage::new(file, JOURNAL, found));
-            } else if scan.broken && (i + 1 < self.journals.len() || !torn(&bytes, &scan, self.mark.usable())) {
+            } else if scan.broken
+                && (i + 1 < self.journals.len() || !torn(&journal::read(&root.join(file))?, &scan, self.mark.usable()))
+            {
                 let found = format!("the commit at byte {} is damaged, and it was durable", scan.end);
                 self.damage.push(Damage::new(file, JOURNAL, found));
             } else if scan.broken {
@@ -168,7 +169,7 @@ fn unborn(root: &Path, db: &Path, mark: FoundMark) -> std::io::Result<bool> {
     }
     // Last, since they are large.
     for journal in list(root, db)? {
-        if journal::scan(&journal::read(&root.join(journal))?, &JournalScan::default()).end > 0 {
+        if journal::scan_file(&root.join(journal), &JournalScan::default())?.end > 0 {
             return Ok(false);
         }
     }
