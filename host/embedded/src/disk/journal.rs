@@ -8,7 +8,7 @@
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
@@ -49,12 +49,20 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
             at = next;
             continue;
         }
-        match rustix::fs::seek(&file, SeekFrom::Data(next)) {
-            Ok(data) => at = data,
-            Err(Errno::NXIO) => return Ok(written),
-            // A file system that does not know: all of it is read.
-            Err(_) => at = next,
+        match next_data(&file, next) {
+            Some(data) => at = data,
+            None => return Ok(written),
         }
+    }
+}
+
+/// Where a file goes on after `at` with something that was written; `None`: nowhere.
+fn next_data(file: &File, at: u64) -> Option<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => Some(data),
+        Err(Errno::NXIO) => None,
+        // A file system that does not know: all of it is read.
+        Err(_) => Some(at),
     }
 }
 
@@ -234,29 +242,24 @@ fn scan_pieces(path: &Path, before: &JournalScan, piece: usize) -> std::io::Resu
             break;
         }
     }
-    scan.broken = !is_zeros(&bytes) || !rest_is_zeros(&file)?;
+    scan.broken = !is_zeros(&bytes) || !rest_is_zeros(&file, (scan.end + bytes.len()) as u64)?;
     Ok(scan)
 }
 
-/// True if only zeros follow the place up to which a file was read. What was never written costs no time.
-fn rest_is_zeros(mut file: &File) -> std::io::Result<bool> {
-    let mut piece = Vec::with_capacity(PIECE);
-    loop {
-        let at = file.stream_position()?;
-        match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(_) => {}
-            Err(Errno::NXIO) => return Ok(true),
-            // A file system that does not know: all of it is read.
-            Err(_) => drop(rustix::fs::seek(file, SeekFrom::Start(at))?),
+/// True if only zeros follow in a file from `at` on. What was never written costs no time.
+fn rest_is_zeros(file: &File, mut at: u64) -> std::io::Result<bool> {
+    let mut piece = vec![0; PIECE];
+    while let Some(data) = next_data(file, at) {
+        let len = file.read_at(&mut piece, data)?;
+        if len == 0 {
+            break;
         }
-        piece.clear();
-        if file.take(PIECE as u64).read_to_end(&mut piece)? == 0 {
-            return Ok(true);
-        }
-        if !is_zeros(&piece) {
+        if !is_zeros(piece.get(..len).unwrap_or_default()) {
             return Ok(false);
         }
+        at = data + len as u64;
     }
+    Ok(true)
 }
 
 /// The next batch that is whole after `from`, wherever it begins: its offset and itself.
