@@ -231,3 +231,14 @@ fn modules_are_named_after_nouns_of_the_domain() {
         }
     }
 }
+
+#[test]
+fn no_file_that_git_keeps_is_empty() {
+    // A slip in a command makes such a file, and `git add` takes it. Sources that came without git have no list.
+    let Ok(listed) = Command::new("git").arg("ls-files").current_dir(root()).output() else { return };
+    for name in String::from_utf8(listed.stdout).unwrap().lines() {
+        // Not on disk: removed, and not committed yet.
+        let Ok(file) = std::fs::metadata(root().join(name)) else { continue };
+        assert!(file.len() > 0, "{name} is empty");
+    }
+}
