@@ -5,4 +5,4 @@
 . "$(dirname "$0")/../setup.sh"
 nginx=$("$root/scripts/nginx.sh") || exit 0
 plugin sales
-timeout --foreground -k 5 240 env NGINX_BINARY="$nginx" "$PYTHON" burst.py
+timeout --foreground -k 5 540 env NGINX_BINARY="$nginx" "$PYTHON" burst.py
