@@ -17,6 +17,7 @@ mod snapshot;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
@@ -27,13 +28,13 @@ use esclusa_http::work_limits::WorkLimits;
 use snapshot::Snapshot;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 
 const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
@@ -69,13 +70,16 @@ impl AdminServer {
     }
 }
 
-/// A listener of a router that is starting: it answers every request with that. Dropping it stops it.
+/// A listener of a router that is starting: it answers every request with that, until [`serve`]. Dropping it stops it.
 pub(crate) struct StartingListener {
     /// The address of the configuration; its port may be 0.
+    listen: SocketAddr,
     address: SocketAddr,
-    listener: std::net::TcpListener,
-    threads: Handle,
-    _stop: oneshot::Sender<()>,
+    /// What answers when the router runs. The listener and its connections stay the same: a second listener would leave a moment in
+    /// which a client that has heard that the router runs still reaches the first.
+    running: Arc<OnceLock<Router>>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl StartingListener {
@@ -83,42 +87,41 @@ impl StartingListener {
     ///
     /// # Errors
     /// The address is in use, or this machine does not have it.
-    pub(crate) async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn listen(threads: &Threads, listen: SocketAddr) -> std::io::Result<Self> {
         let ended = || std::io::Error::other("the threads of the HTTP side have ended");
         let threads = threads.handle().ok_or_else(ended)?;
         let listens = threads.spawn(async move {
-            let listener = connections::bind(address)?.into_std()?;
-            Ok::<_, std::io::Error>((TcpListener::from_std(listener.try_clone()?)?, listener))
+            let listener = connections::bind(listen)?;
+            Ok::<_, std::io::Error>((listener.local_addr()?, listener))
         });
-        let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
+        let (address, listener) = listens.await.map_err(std::io::Error::other)??;
         let (stop, stopped) = oneshot::channel();
-        let router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
-        let router: Router = router.layer(from_fn(guard::headers));
-        threads.spawn(connections::serve(answers, router, Serving::of_admin(), stopped));
-        Ok(StartingListener { address, listener, threads, _stop: stop })
+        let running = Arc::<OnceLock<Router>>::default();
+        let answers = in_turn(running.clone());
+        let task = threads.spawn(connections::serve(listener, answers, Serving::of_admin(), stopped));
+        Ok(StartingListener { listen, address, running, stop, task })
     }
 
     /// The address that it listens on, with the port that the system chose.
-    ///
-    /// # Errors
-    /// The listener is broken.
-    pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
-/// Lets a running router answer from now on; `config` is the file of its configuration. Call it on the router's own
-/// threads: the work that requests ask of the router runs there.
-///
-/// # Errors
-/// The listener is broken.
-pub(crate) fn serve(
-    starting: StartingListener,
-    runtime: Arc<Runtime>,
-    config: PathBuf,
-) -> std::io::Result<RunningListener> {
-    // The listener that answered "starting" ends here, with its connections: clients reconnect and reach the router.
-    let StartingListener { address: listen, listener, threads, _stop } = starting;
+/// Answers that the router is starting, and from then on what `running` answers.
+fn in_turn(running: Arc<OnceLock<Router>>) -> Router {
+    let starting = Router::new().route("/livez", get(health::live)).fallback(health::starting);
+    let starting: Router = starting.layer(from_fn(guard::headers));
+    Router::new().fallback(move |request: Request| {
+        let router = running.get().unwrap_or(&starting).clone();
+        async move { router.oneshot(request).await }
+    })
+}
+
+/// Lets a running router answer every request that begins from now on; `config` is the file of its configuration. Call it on the
+/// router's own threads: the work that requests ask of the router runs there.
+pub(crate) fn serve(starting: StartingListener, runtime: Arc<Runtime>, config: PathBuf) -> RunningListener {
+    let StartingListener { listen, address: _, running, stop, task } = starting;
     let admin = Arc::new(AdminServer {
         runtime,
         config,
@@ -129,13 +132,9 @@ pub(crate) fn serve(
         snapshot: Snapshot::default(),
         redrives: Default::default(),
     });
-    let listener = {
-        let _on = threads.enter();
-        TcpListener::from_std(listener)?
-    };
-    let (stop, stopped) = oneshot::channel();
-    let task = threads.spawn(connections::serve(listener, router(admin.clone()), Serving::of_admin(), stopped));
-    Ok(RunningListener { admin, stop, task })
+    // It is empty: a listener starts once.
+    let _ = running.set(router(admin.clone()));
+    RunningListener { admin, stop, task }
 }
 
 impl RunningListener {
@@ -202,10 +201,10 @@ mod tests {
     use tokio::net::TcpStream;
 
     #[tokio::test]
-    async fn a_router_that_starts_says_so_and_keeps_no_connection() {
+    async fn a_router_that_starts_says_so_and_the_next_request_of_a_connection_reaches_it_when_it_runs() {
         let threads = Threads::of_admin().unwrap();
         let starting = StartingListener::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let mut stream = TcpStream::connect(starting.listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = TcpStream::connect(starting.address()).await.unwrap();
         let mut said = String::new();
         for (path, status) in [("/readyz", "503"), ("/ingest/orders", "503"), ("/livez", "200")] {
             stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
@@ -216,12 +215,13 @@ mod tests {
             assert_eq!(said.contains("retry-after: 1"), status == "503", "{path}: {said}");
         }
         assert!(said.contains("live"), "{said}");
-        drop(starting);
-        assert_eq!(
-            stream.read(&mut [0]).await.unwrap(),
-            0,
-            "the connection ends, so that the next one reaches the router"
-        );
+        starting.running.set(Router::new().route("/runs", get(|| async { "runs" }))).unwrap();
+        for mut stream in [stream, TcpStream::connect(starting.address()).await.unwrap()] {
+            stream.write_all(b"GET /runs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("runs"), "{answer}");
+        }
     }
 
     #[tokio::test]
@@ -230,7 +230,7 @@ mod tests {
         let threads = Threads::of_admin().unwrap();
         let starting = StartingListener::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
         // This blocks the only thread of the runtime that the listener was started from.
-        let mut stream = std::net::TcpStream::connect(starting.listener.local_addr().unwrap()).unwrap();
+        let mut stream = std::net::TcpStream::connect(starting.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut answer = [0; 1024];

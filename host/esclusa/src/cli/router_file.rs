@@ -83,10 +83,10 @@ impl RouterFile {
         }
     }
 
-    /// Tells that the router runs, and the addresses of its listeners.
-    pub(super) fn runs(&mut self, listeners: BTreeMap<String, SocketAddr>) {
+    /// Tells the addresses of the router's listeners.
+    pub(super) fn set_listeners(&mut self, listeners: BTreeMap<String, SocketAddr>) {
         self.address.listeners = listeners;
-        self.set_phase(Phase::Running);
+        self.set_phase(self.address.phase);
     }
 
     /// Renamed into place, so that a command never reads half of the file.

@@ -65,7 +65,7 @@ impl RunArgs {
         let engine = plan.engine.clone();
         let locked = tokio::task::spawn_blocking(move || LockedDirectory::take(engine)).await?;
         let locked = locked.map_err(refused)?;
-        let address = starting.as_ref().map(StartingListener::address).transpose()?;
+        let address = starting.as_ref().map(StartingListener::address);
         let mut file = RouterFile::create(&locator, &plan.engine, address)?;
         let schema = store_schema::of(&plan);
         let open = move || Store::open_locked(locked, schema, StoreOptions::default());
@@ -84,10 +84,10 @@ impl RunArgs {
             .map_err(|refused| InvalidConfiguration(refusal::refusals(&plan, &locator, &refused)))?;
         let listeners = Threads::of_listeners().context("cannot start the threads of listeners")?;
         let listeners = Listeners::start(&runtime, listeners).map_err(|why| CannotStart::listener(&locator, &why))?;
-        // Before readiness says so: who has seen it finds the addresses.
-        file.runs(listeners.addresses());
-        let admin =
-            starting.map(|starting| admin::serve(starting, runtime.clone(), global.config.clone())).transpose()?;
+        // Who has seen that the router is ready finds the addresses, and who has read that it runs is answered by it.
+        file.set_listeners(listeners.addresses());
+        let admin = starting.map(|starting| admin::serve(starting, runtime.clone(), global.config.clone()));
+        file.set_phase(Phase::Running);
         announce(&plan, address, &listeners);
         Ok(StartedRouter { runtime, admin, listeners, file, given_up })
     }
