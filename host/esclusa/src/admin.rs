@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tower::ServiceExt;
+use tower::ServiceExt as _;
 
 const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
@@ -74,6 +74,7 @@ impl AdminServer {
 pub(crate) struct StartingListener {
     /// The address of the configuration; its port may be 0.
     listen: SocketAddr,
+    /// The same, with the port that the system chose.
     address: SocketAddr,
     /// What answers when the router runs. The listener and its connections stay the same: a second listener would leave a moment in
     /// which a client that has heard that the router runs still reaches the first.
