@@ -20,5 +20,6 @@ mod instances;
 mod limits;
 mod loading;
 mod logs;
+mod no_files;
 mod secrets;
 mod support;
