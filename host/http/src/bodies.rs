@@ -9,6 +9,7 @@ use crate::connections::Late;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
+use esclusa_flow::BoxFuture;
 use esclusa_pipeline::budget::{Budget, BytesPermit};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -69,15 +70,22 @@ impl BodyBudget {
     ///
     /// # Errors
     /// The body is larger, breaks off, or gets no share.
-    pub async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<BudgetedBody, ApiError> {
+    pub fn read<'a>(
+        &'a self,
+        headers: &HeaderMap,
+        body: Body,
+        most: usize,
+    ) -> BoxFuture<'a, Result<BudgetedBody, ApiError>> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let gives_way = Arc::new(Notify::new());
-        tokio::select! {
-            // A body that is complete at this moment is used, even if the request was just refused for being slow.
-            biased;
-            held = self.fill(body, declared, most, &gives_way) => held,
-            () = gives_way.notified() => Err(full("the request was refused to make room for others: it was sent too slowly")),
-        }
+        Box::pin(async move {
+            let gives_way = Arc::new(Notify::new());
+            tokio::select! {
+                // A body that is complete at this moment is used, even if the request was just refused for being slow.
+                biased;
+                held = self.fill(body, declared, most, &gives_way) => held,
+                () = gives_way.notified() => Err(full("the request was refused to make room for others: it was sent too slowly")),
+            }
+        })
     }
 
     async fn fill(

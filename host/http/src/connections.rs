@@ -17,6 +17,7 @@ use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
+use esclusa_flow::BoxFuture;
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
@@ -144,7 +145,23 @@ pub struct Peer(pub SocketAddr);
 
 /// Serves connections until the sender of `stopped` is dropped; then finishes the requests that were read. Dropping
 /// the future cuts every connection.
-pub async fn serve(listener: TcpListener, router: Router, serving: Serving, mut stopped: oneshot::Receiver<()>) {
+///
+/// Boxed, so that HTTP is compiled here once, and not again in each crate that awaits it.
+pub fn serve(
+    listener: TcpListener,
+    router: Router,
+    serving: Serving,
+    stopped: oneshot::Receiver<()>,
+) -> BoxFuture<'static, ()> {
+    Box::pin(serve_connections(listener, router, serving, stopped))
+}
+
+async fn serve_connections(
+    listener: TcpListener,
+    router: Router,
+    serving: Serving,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let (stop, stopping) = watch::channel(());
     let body = BodyPatience { patience: serving.patience, leaving: serving.leaving, stopping: stopping.clone() };
     let router =

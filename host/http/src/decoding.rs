@@ -7,6 +7,7 @@ use crate::work_limits::WorkLimits;
 use axum::body::Body;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
+use esclusa_flow::BoxFuture;
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read;
@@ -76,16 +77,18 @@ impl Coding {
 ///
 /// # Errors
 /// The body is larger, broken, encoded in another way, breaks off, or gets no share of the budget.
-pub async fn read(
-    limits: (&WorkLimits, &BodyBudget),
-    headers: &HeaderMap,
+pub fn read<'a>(
+    limits: (&'a WorkLimits, &'a BodyBudget),
+    headers: &'a HeaderMap,
     body: Body,
     most: usize,
-) -> Result<BudgetedBody, ApiError> {
-    let coding = Coding::of(headers)?;
-    let mut held = limits.1.read(headers, body, most).await?;
-    decode(limits, coding, &mut held, most).await?;
-    Ok(held)
+) -> BoxFuture<'a, Result<BudgetedBody, ApiError>> {
+    Box::pin(async move {
+        let coding = Coding::of(headers)?;
+        let mut held = limits.1.read(headers, body, most).await?;
+        decode(limits, coding, &mut held, most).await?;
+        Ok(held)
+    })
 }
 
 /// Decodes a body that was received; it may become `most` bytes.
@@ -101,11 +104,14 @@ pub async fn decode(
     if coding == Coding::Identity {
         return Ok(());
     }
-    // Taken before the body is decoded: afterwards it would be too late to refuse it.
-    bodies.events(held, 1, most).await?;
-    let sent = std::mem::take(&mut held.data);
-    held.data = work.parsing.run(move || coding.decode(sent, most)).await??;
-    Ok(())
+    let decoded: BoxFuture<'_, _> = Box::pin(async move {
+        // Taken before the body is decoded: afterwards it would be too late to refuse it.
+        bodies.events(held, 1, most).await?;
+        let sent = std::mem::take(&mut held.data);
+        held.data = work.parsing.run(move || coding.decode(sent, most)).await??;
+        Ok(())
+    });
+    decoded.await
 }
 
 fn read_all(decoder: impl Read, most: usize) -> Result<Vec<u8>, ApiError> {

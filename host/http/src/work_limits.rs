@@ -10,11 +10,12 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use esclusa_flow::BoxFuture;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How long a request waits for its turn, and then for room for its answer.
 const WAIT: Duration = Duration::from_secs(5);
@@ -81,6 +82,7 @@ impl WorkLimits {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, ApiError> {
+        let work: BoxFuture<'static, T> = Box::pin(work);
         self.router.spawn(work).await.map_err(|error| failed(&error))
     }
 
@@ -149,10 +151,19 @@ impl WorkLimit {
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<Response, ApiError> {
-        let place = self.place().await?;
-        let work = move || (work().map_err(E::into).and_then(|value| encode(&value)), place);
-        let (bytes, _place) = blocking(work).await?;
-        Ok(json(self.untaken.body(bytes?, WAIT).await?))
+        self.answer_with(Box::new(move || encode(&work().map_err(E::into)?))).await
+    }
+
+    /// Likewise, with the bytes of the answer.
+    fn answer_with(
+        &self,
+        work: Box<dyn FnOnce() -> Result<Vec<u8>, ApiError> + Send>,
+    ) -> BoxFuture<'_, Result<Response, ApiError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let (bytes, _place) = blocking(move || (work(), place)).await?;
+            Ok(json(self.untaken.body(bytes?, WAIT).await?))
+        })
     }
 
     /// The answer to work that was done with this permit.
@@ -187,7 +198,14 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
 /// # Errors
 /// The work panicked.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
+    let (done, result) = oneshot::channel();
+    on_a_thread(Box::new(move || drop(done.send(work())))).await?;
+    result.await.map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the work ended without a result"))
+}
+
+/// Boxed, so that tokio's tasks are compiled here once, and not again for each kind of work.
+fn on_a_thread(work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<(), ApiError>> {
+    Box::pin(async { tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error)) })
 }
 
 fn failed(error: &tokio::task::JoinError) -> ApiError {

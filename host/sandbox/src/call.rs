@@ -68,7 +68,7 @@ impl CompiledPlugin {
     ///
     /// # Errors
     /// [`LoadError::Init`] with the plugin's reason, or its failure.
-    pub async fn configure(&self, settings: RouteSettings) -> Result<ConfiguredPlugin, LoadError> {
+    pub fn configure(&self, settings: RouteSettings) -> BoxFuture<'_, Result<ConfiguredPlugin, LoadError>> {
         let inner = &self.program.inner;
         let calls = Arc::new(RouteCalls {
             program: self.program.clone(),
@@ -79,10 +79,13 @@ impl CompiledPlugin {
             rate: Arc::default(),
             share: Semaphore::new(permits_per_route(inner)),
         });
-        let first = calls.clone();
-        let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
-        taken.unwrap_or(Err(LoadError::Stopped))?;
-        Ok(ConfiguredPlugin(calls))
+        // Boxed, so that wasmtime's generic code is compiled in this crate only.
+        Box::pin(async move {
+            let first = calls.clone();
+            let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
+            taken.unwrap_or(Err(LoadError::Stopped))?;
+            Ok(ConfiguredPlugin(calls))
+        })
     }
 }
 

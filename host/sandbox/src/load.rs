@@ -8,6 +8,7 @@ use crate::contract::PluginInfo;
 use crate::instance::Instance;
 use crate::load_error::{LoadError, MAX_FILE};
 use crate::sandbox::{self, Sandbox, SandboxCore};
+use esclusa_flow::BoxFuture;
 use esclusa_flow::secrets::Secrets;
 use rustix::fs::{Mode, OFlags, open};
 use sha2::{Digest, Sha256};
@@ -45,13 +46,16 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`LoadError`], which says what was found and what is expected.
-    pub async fn load(&self, file: PluginFile) -> Result<CompiledPlugin, LoadError> {
-        let digest = file.digest.clone();
-        let component = compiled(&self.0, file).await?;
-        let program = Arc::new(checked_component::program(&self.0, &component)?);
-        let info = describe(&program).await?;
-        check_lengths(&info)?;
-        Ok(CompiledPlugin { digest, info: Arc::new(info), program })
+    pub fn load(&self, file: PluginFile) -> BoxFuture<'_, Result<CompiledPlugin, LoadError>> {
+        // Boxed, so that wasmtime's generic code is compiled in this crate only.
+        Box::pin(async move {
+            let digest = file.digest.clone();
+            let component = compiled(&self.0, file).await?;
+            let program = Arc::new(checked_component::program(&self.0, &component)?);
+            let info = describe(&program).await?;
+            check_lengths(&info)?;
+            Ok(CompiledPlugin { digest, info: Arc::new(info), program })
+        })
     }
 }
 
