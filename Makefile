@@ -12,7 +12,7 @@ help:            ## this list
 BUILD := $(CARGO) build --release --locked --workspace --bin esclusa
 
 run: plugins     ## set up, build the router without AWS (quickest), and run it on routes.toml
-	CARGO_BUILD_BUILD_DIR=target $(BUILD) --no-default-features --target-dir target/embedded
+	CARGO_BUILD_BUILD_DIR=target $(BUILD) --config scripts/quick-build.toml --no-default-features --target-dir target/embedded
 	./target/embedded/release/esclusa run -c routes.toml
 
 build: plugins   ## target/release/esclusa, the whole router, and plugins/*.wasm

@@ -12,7 +12,6 @@ mod reload;
 pub(crate) mod stale;
 pub(crate) mod status;
 
-use crate::plugins;
 use crate::route_loader::RouteUnavailable;
 use crate::wiring::aws::{self, Cloud, SqsQueues};
 use crate::wiring::http_source::HttpSource;
@@ -90,17 +89,14 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Loads all plugins, and starts all routes. `store` has the schema of the configuration.
-    ///
-    /// # Errors
-    /// The plugins that cannot serve their routes: the route and the reason of each; nothing was started.
+    /// Starts all routes with their plugins, in the order of the configuration, whose schema `store` has.
     pub(crate) async fn start(
         loaded: LoadedConfig,
+        loaded_plugins: Vec<LoadedPlugin>,
         store: Store,
         sandbox: Sandbox,
         options: RunOptions,
-    ) -> Result<Arc<Self>, Vec<(Arc<str>, plugins::PluginRefusal)>> {
-        let loaded_plugins = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await?;
+    ) -> Arc<Self> {
         let engine = store.clone();
         let shared = Arc::new(LaneContext {
             activity: Arc::new(Activity::default()),
@@ -129,7 +125,7 @@ impl Runtime {
             runtime.start_route(&loaded.plan, cloud.as_ref(), spec, plugin, None);
         }
         tokio::spawn(backlog::watch(Arc::downgrade(&runtime)));
-        Ok(runtime)
+        runtime
     }
 
     /// The configuration in force.

@@ -69,19 +69,25 @@ impl RunArgs {
         let mut file = RouterFile::create(&locator, &plan.engine, address)?;
         let schema = store_schema::of(&plan);
         let open = move || Store::open_locked(locked, schema, StoreOptions::default());
-        let store = tokio::task::spawn_blocking(open).await?.map_err(refused)?;
-        file.set_phase(Phase::Compiling);
+        let cache_dir = Some(plan.engine.join("cache"));
+        let (compiler, guests) = (plugins::compiler(), threads.guests.handle());
+        let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads: guests, ..SandboxConfig::default() })?;
+        let opening = async {
+            let store = tokio::task::spawn_blocking(open).await?.map_err(refused)?;
+            file.set_phase(Phase::Compiling);
+            anyhow::Ok(store)
+        };
+        // A large store takes longer to open than plugins from the cache take to load. If it cannot be opened, nobody waits for them.
+        let loading = async { Ok(plugins::load_all(&sandbox, plan.routes.iter()).await) };
+        let (store, loaded_plugins) = tokio::try_join!(opening, loading)?;
+        let loaded_plugins =
+            loaded_plugins.map_err(|refused| InvalidConfiguration(refusal::refusals(&plan, &locator, &refused)))?;
         // Before any route starts: one may have given an event up before the router is announced.
         let given_up = plan.routes.iter().map(|route| Ok((route.name.to_string(), store.counts(&route.name)?.dead)));
         let given_up = given_up.collect::<Result<_, Fault>>()?;
 
-        let cache_dir = Some(plan.engine.join("cache"));
-        let (compiler, guests) = (plugins::compiler(), threads.guests.handle());
-        let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads: guests, ..SandboxConfig::default() })?;
         let options = RunOptions { until_idle: self.until_idle };
-        let runtime = Runtime::start(loaded, store, sandbox, options)
-            .await
-            .map_err(|refused| InvalidConfiguration(refusal::refusals(&plan, &locator, &refused)))?;
+        let runtime = Runtime::start(loaded, loaded_plugins, store, sandbox, options).await;
         let listeners = Threads::of_listeners().context("cannot start the threads of listeners")?;
         let listeners = Listeners::start(&runtime, listeners).map_err(|why| CannotStart::listener(&locator, &why))?;
         // Who has seen that the router is ready finds the addresses, and who has read that it runs is answered by it.
