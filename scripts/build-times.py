@@ -17,6 +17,8 @@ import tempfile
 LINES = "ESCLUSA_BUILD_TIMES"
 # Crates of fewer seconds share one line.
 SHOWN = 8.0
+# Of a crate that was compiled without code, for lints.
+CHECKED = " (checked)"
 
 
 def seconds():
@@ -34,6 +36,8 @@ def rustc(command, lines):
             crate = os.environ.get("CARGO_PKG_NAME", crate).replace("-", "_") + " (build script)"
         elif "--test" in command:
             crate += " (tests)"
+        if not any(part.startswith("--emit") and "link" in part for part in command):
+            crate += CHECKED
         with open(lines, "a", encoding="utf-8") as file:
             file.write(f"{seconds():.2f}\t{crate}\n")
     return ended.returncode
@@ -48,6 +52,11 @@ def main(command):
             took, crate = line.rstrip("\n").split("\t")
             crates[crate] += float(took)
     print(f"processor seconds: {seconds():.0f} in all, {sum(crates.values()):.0f} by rustc, of {len(crates)} crates:")
+    checked = {crate: took for crate, took in crates.items() if crate.endswith(CHECKED)}
+    if checked:
+        print(f"{sum(checked.values()):8.1f}  of {len(checked)} crates that were checked for lints, without code")
+    for crate in checked:
+        del crates[crate]
     shown = [(took, crate) for crate, took in crates.items() if took >= SHOWN]
     for took, crate in sorted(shown, reverse=True):
         print(f"{took:8.1f}  {crate}")
