@@ -8,7 +8,7 @@ use super::{PluginRefusal, schema_cost};
 use esclusa_config::doubtful_templates::{DoubtfulTemplate, doubtful};
 use esclusa_config::granted_names::{Ungranted, needs_order, ungranted};
 use esclusa_config::{nearest, plan};
-use esclusa_flow::secrets::LONGEST;
+use esclusa_flow::secrets::{LONGEST, Secrets};
 use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -35,9 +35,13 @@ const ERRORS: usize = 100;
 const NAMED: usize = 20;
 /// Most bytes of a reported error: it quotes the value, which may be large.
 const REASON: usize = 1 << 10;
-/// Most bytes of an error before its secrets are hidden: a cut must not go through one. In JSON a character has up to six times its
-/// bytes.
-const WITH_SECRETS: usize = REASON + 6 * LONGEST;
+/// Most bytes of a secret in an error: in JSON a character has up to six times its bytes.
+const SECRET: usize = 6 * LONGEST;
+/// Most bytes of an error before its secrets are hidden. The cut may go through one, which is not recognised then: it is in the last
+/// [`SECRET`] bytes.
+const WITH_SECRETS: usize = REASON + SECRET;
+/// The end of a text that was cut.
+const CUT: char = '…';
 
 /// Why a configuration does not pass.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +90,7 @@ impl ConfigMisfit {
                 None => None,
             };
             let step = name.replace('~', "~0").replace('/', "~1");
-            let reason = cut(format!("the plugin does not know the key `{name}`"), REASON);
+            let reason = cut(format!("the plugin does not know the key `{name}`"), WITH_SECRETS);
             ConfigMisfit {
                 pointer: format!("{pointer}/{step}"),
                 key: true,
@@ -95,6 +99,18 @@ impl ConfigMisfit {
             }
         };
         unexpected.iter().map(one).collect()
+    }
+
+    /// Without secrets, and short enough for a message.
+    fn shown(self, secrets: &Secrets) -> Self {
+        // A text of this length was cut. Masks are shorter than secrets, so part of one at its end could come into sight.
+        let maybe_within_a_secret = self.reason.len() >= WITH_SECRETS && !secrets.is_empty();
+        let mut reason = secrets.mask(self.reason);
+        if maybe_within_a_secret {
+            reason.truncate(reason.floor_char_boundary(reason.len().saturating_sub(SECRET + CUT.len_utf8())));
+            reason.push(CUT);
+        }
+        ConfigMisfit { reason: cut(reason, REASON), ..self }
     }
 }
 
@@ -116,8 +132,7 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
         Ok(()) => {}
         Err(SchemaMismatch::Schema(why)) => return Err(PluginRefusal::Schema(why)),
         Err(SchemaMismatch::Config(problems)) => {
-            let shown = |one: ConfigMisfit| ConfigMisfit { reason: cut(route.secrets.mask(one.reason), REASON), ..one };
-            return Err(PluginRefusal::Config(problems.into_iter().map(shown).collect()));
+            return Err(PluginRefusal::Config(problems.into_iter().map(|one| one.shown(&route.secrets)).collect()));
         }
     }
     let unordered = needs_order(&schema) && !route.ordered;
@@ -183,7 +198,7 @@ fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
 fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most));
-        text.push('…');
+        text.push(CUT);
     }
     text
 }
@@ -204,6 +219,26 @@ mod tests {
         assert_eq!(problems.len(), ERRORS);
         assert!(problems.iter().all(|one| one.reason.len() < WITH_SECRETS + 8 && one.reason.ends_with('…')));
         const { assert!(ERRORS * (WITH_SECRETS + 8) < BOUNDS.answer, "the answer of a child") };
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_shown_wherever_an_error_is_cut() {
+        let secret: String = (0..LONGEST / 8).map(|n| format!("{n:07}-")).collect();
+        let secrets = Secrets::new([secret.clone()]);
+        for before in (0..WITH_SECRETS).step_by(97) {
+            let texts = [format!("{}{secret}", "x".repeat(before)), "x".repeat(before) + &secret.repeat(8)];
+            for text in texts {
+                let schema = json!({ "properties": { "a": { "type": "null" } }, "additionalProperties": false });
+                let Err(SchemaMismatch::Config(problems)) = validate(&schema, &json!({ "a": text, text: 1 })) else {
+                    panic!("it does not fit")
+                };
+                for problem in problems.into_iter().map(|one| one.shown(&secrets)) {
+                    let parts = (0..LONGEST / 8).filter(|n| problem.reason.contains(&format!("{n:07}-"))).count();
+                    assert_eq!(parts, 0, "{before}: {}", problem.reason);
+                    assert!(problem.reason.len() <= REASON + CUT.len_utf8());
+                }
+            }
+        }
     }
 
     #[test]
