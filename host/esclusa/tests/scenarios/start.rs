@@ -146,7 +146,8 @@ fn commands_wait_for_a_router_that_compiles_and_say_so() {
     router.until("a plugin is being compiled", |router| !router.children().is_empty());
     let compilers = router.children();
     signal(&compilers, "STOP");
-    assert_eq!(phase(&router), "compiling");
+    // Plugins are compiled while the store is opened, which is the first to end now.
+    router.until("the store is open", |router| phase(router) == "compiling");
     let status: Value = serde_json::from_str(&router.ok(&["status", "--json"])).unwrap();
     assert_eq!((&status["phase"], &status["running"]), (&"compiling".into(), &false.into()), "{status}");
     refused(&router.run(&["status"]), 0, &["compiling its plugins", "takes no events yet"]);
@@ -173,6 +174,8 @@ fn a_router_without_an_api_is_waited_for_until_it_runs_and_then_said_to_have_non
     router.until("a plugin is being compiled", |router| !router.children().is_empty());
     let compilers = router.children();
     signal(&compilers, "STOP");
+    // Plugins are compiled while the store is opened, which is the first to end now.
+    router.until("the store is open", |router| phase(router) == "compiling");
     let mut audit = waiting(&mut router, &["audit"], "said");
     signal(&compilers, "CONT");
     assert_eq!(audit.wait().unwrap().code(), Some(69));
