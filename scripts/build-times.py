@@ -36,7 +36,8 @@ def rustc(command, lines):
             crate = os.environ.get("CARGO_PKG_NAME", crate).replace("-", "_") + " (build script)"
         elif "--test" in command:
             crate += " (tests)"
-        if not any(part.startswith("--emit") and "link" in part for part in command):
+        # Build scripts that try a piece of code ask for no list of its dependencies.
+        if any(part.startswith("--emit") and "dep-info" in part and "link" not in part for part in command):
             crate += CHECKED
         with open(lines, "a", encoding="utf-8") as file:
             file.write(f"{seconds():.2f}\t{crate}\n")
