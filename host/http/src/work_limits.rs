@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 
 /// How long a request waits for its turn, and then for room for its answer.
 const WAIT: Duration = Duration::from_secs(5);
@@ -199,15 +200,15 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
 /// The work panicked.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     let (done, result) = oneshot::channel();
-    on_a_thread(Box::new(move || drop(done.send(work())))).await?;
+    on_a_thread(Box::new(move || drop(done.send(work())))).await.map_err(|error| failed(&error))?;
     result.await.map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the work ended without a result"))
 }
 
 /// Boxed, so that tokio's tasks are compiled here once, and not again for each kind of work.
-fn on_a_thread(work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<(), ApiError>> {
-    Box::pin(async { tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error)) })
+fn on_a_thread(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(work)
 }
 
-fn failed(error: &tokio::task::JoinError) -> ApiError {
+fn failed(error: &JoinError) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
