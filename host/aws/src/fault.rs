@@ -4,6 +4,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::verdict::cut;
 use std::error::Error;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ const MISSING: &[&str] = &[
     "QueueDoesNotExist",
 ];
 
-/// Most characters of a service's message that are kept.
+/// Most bytes of a service's message that are kept.
 const LONGEST: usize = 1000;
 
 /// The remedy if a request could not be made or signed.
@@ -155,6 +156,6 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// The beginning of a service's message: it is logged, and kept with each event or message that failed for it.
-pub(crate) fn brief(text: &str) -> &str {
-    text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+pub(crate) fn brief(text: &str) -> String {
+    cut(text, LONGEST)
 }

@@ -16,6 +16,7 @@ use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
 use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_flow::verdict::cut;
 use esclusa_pipeline::commit::{CommitBuilder, CommitRules, PreparedCommit, ProgressKind};
 use esclusa_pipeline::meter::timestamp_now;
 use esclusa_pipeline::outbox::{self, RecordedOutbox};
@@ -23,7 +24,7 @@ use esclusa_pipeline::route::Route;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most characters of the reason of a failed redrive that are kept.
+/// Most bytes of the reason of a failed redrive that are kept.
 const REASON: usize = 1000;
 
 /// A redrive is one try, whose result goes to the caller. Only a conflict is tried again: another commit was first, so
@@ -88,7 +89,7 @@ pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Opt
 
 /// Keeps a failed redrive with its dead letter.
 async fn note_try(store: &Store, id: u64, mut dead_letter: DeadLetter, why: &NotRedriven) {
-    let reason = why.to_string().chars().take(REASON).collect();
+    let reason = cut(why.to_string(), REASON);
     dead_letter.attempts = dead_letter.attempts.saturating_add(1);
     dead_letter.last_redrive = Some(FailedRedrive { at: timestamp_now(), reason });
     if let Err(error) = store.replace_dead(id, &dead_letter).await {

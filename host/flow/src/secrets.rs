@@ -1,12 +1,13 @@
 //! Secrets of a route, hidden in texts that are logged, kept or shown: the values that `${…}` put into the plugin's configuration.
 //!
 //! A plugin knows them, so its texts may hold them, by mistake mostly. Hidden are a value itself, and its forms in JSON, in Rust's
-//! own notation, percent-encoded, in hex and in base64. Effects and replies are data, not text: they stay as they are. This helps
+//! own notation, percent-encoded, in hex and in base64; and the beginning of any of them, if a text was cut there. Effects and replies are data, not text: they stay as they are. This helps
 //! against mistakes; a plugin that wants to tell a secret can write it backwards.
 
 use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::engine::{CommitError, SendError};
 use crate::fault::Fault;
+use crate::verdict::CUT;
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -24,11 +25,53 @@ pub const LONGEST: usize = 4 << 10;
 /// Bytes of all values of a route: further ones are not hidden.
 const TOTAL: usize = 16 << 10;
 
+/// A text may have been cut within a secret: [`CUT`] marks it. Of the secret's beginning, fewer bytes than this stay before the mark.
+/// With less, whoever writes texts and reads them masked could guess a secret letter by letter.
+const PART: usize = 4;
+
 /// The values to hide, and the automaton that finds them. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: Arc<BTreeSet<String>>,
-    finder: Option<Arc<AhoCorasick>>,
+    finder: Option<Arc<Finder>>,
+}
+
+/// Finds the forms of the values.
+struct Finder {
+    whole: AhoCorasick,
+    /// All of them, in the order of their bytes.
+    forms: Vec<String>,
+}
+
+impl Finder {
+    /// Bytes at the end of a text that are the beginning of a form, if they are [`PART`] or more.
+    fn part(&self, text: &[u8]) -> usize {
+        let most = text.len().min(self.whole.max_pattern_len());
+        let begins = |bytes: usize| {
+            let end = text.get(text.len().saturating_sub(bytes)..).unwrap_or_default();
+            let at = self.forms.partition_point(|form| form.as_bytes() < end);
+            self.forms.get(at).is_some_and(|form| form.as_bytes().starts_with(end))
+        };
+        (PART..=most).rev().find(|bytes| begins(*bytes)).unwrap_or(0)
+    }
+
+    /// The text with [`MASK`] in place of what cuts left of secrets.
+    fn mask_parts(&self, text: &[u8]) -> Vec<u8> {
+        let mut mark = [0; CUT.len_utf8()];
+        let mark = CUT.encode_utf8(&mut mark).as_bytes();
+        let (mut masked, mut rest) = (Vec::with_capacity(text.len()), text);
+        while let Some(at) = rest.windows(mark.len()).position(|window| window == mark) {
+            let (before, after) = rest.split_at(at);
+            match before.split_at(before.len().saturating_sub(self.part(before))) {
+                (whole, []) => masked.extend_from_slice(whole),
+                (whole, _) => masked.extend([whole, MASK.as_bytes()].concat()),
+            }
+            masked.extend_from_slice(mark);
+            rest = after.get(mark.len()..).unwrap_or_default();
+        }
+        masked.extend_from_slice(rest);
+        masked
+    }
 }
 
 impl std::fmt::Debug for Secrets {
@@ -59,8 +102,10 @@ impl Secrets {
         }
         patterns.retain(|pattern| pattern.len() >= SHORTEST);
         // It fails for more patterns than a number can count, which TOTAL excludes.
-        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns);
-        Secrets { finder: finder.ok().filter(|_| !patterns.is_empty()).map(Arc::new), values: Arc::new(values) }
+        let whole = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns);
+        let finder = whole.ok().filter(|_| !patterns.is_empty());
+        let finder = finder.map(|whole| Arc::new(Finder { whole, forms: patterns.into_iter().collect() }));
+        Secrets { finder, values: Arc::new(values) }
     }
 
     /// True if no text changes.
@@ -72,22 +117,26 @@ impl Secrets {
     /// How many bytes of a text have to be looked at so that the first `bytes` of it show no part of a secret.
     #[must_use]
     pub fn reach(&self, bytes: usize) -> usize {
-        bytes.saturating_add(self.finder.as_ref().map_or(0, |finder| finder.max_pattern_len()))
+        bytes.saturating_add(self.finder.as_ref().map_or(0, |finder| finder.whole.max_pattern_len()))
     }
 
-    /// Bytes of a text with [`MASK`] in place of every secret.
+    /// Bytes of a text with [`MASK`] in place of every secret, and of what a cut left of one.
     #[must_use]
     pub fn mask_bytes<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         let Some(finder) = &self.finder else { return Cow::Borrowed(text) };
-        if finder.find(text).is_none() {
-            return Cow::Borrowed(text);
+        let mut masked = Cow::Borrowed(text);
+        if finder.whole.find(text).is_some() {
+            let mut replaced = Vec::with_capacity(text.len());
+            finder.whole.replace_all_with_bytes(text, &mut replaced, |_, _, out| {
+                out.extend_from_slice(MASK.as_bytes());
+                true
+            });
+            masked = Cow::Owned(replaced);
         }
-        let mut masked = Vec::with_capacity(text.len());
-        finder.replace_all_with_bytes(text, &mut masked, |_, _, out| {
-            out.extend_from_slice(MASK.as_bytes());
-            true
-        });
-        Cow::Owned(masked)
+        match finder.mask_parts(&masked) {
+            parts if parts == *masked => masked,
+            parts => Cow::Owned(parts),
+        }
     }
 
     /// A text with [`MASK`] in place of every secret.

@@ -42,16 +42,25 @@ impl Reason {
 /// message is logged, kept in dead letters and shown.
 pub const MESSAGE: usize = 4096;
 
-/// At most [`MESSAGE`] bytes of a message; "…" marks the cut.
+/// The end of a text that was cut. [`Secrets`](crate::secrets::Secrets) looks for what a cut left of a secret before it.
+pub const CUT: char = '…';
+
+/// At most [`MESSAGE`] bytes of a message; [`CUT`] marks the cut.
 #[must_use]
 pub fn short(message: impl Into<String>) -> String {
-    let mut message = message.into();
-    if message.len() > MESSAGE {
-        message.truncate(message.floor_char_boundary(MESSAGE));
-        message.shrink_to_fit();
-        message.push('…');
+    cut(message, MESSAGE)
+}
+
+/// At most so many bytes of a text; [`CUT`] comes after them if that is not all.
+#[must_use]
+pub fn cut(text: impl Into<String>, most: usize) -> String {
+    let mut text = text.into();
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.shrink_to_fit();
+        text.push(CUT);
     }
-    message
+    text
 }
 
 #[cfg(test)]

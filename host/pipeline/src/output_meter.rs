@@ -7,6 +7,7 @@
 use crate::meter::{LastError, timestamp_now, worth_logging};
 use esclusa_flow::outbox::{SendAttempt, SendObserver};
 use esclusa_flow::timestamp::Timestamp;
+use esclusa_flow::verdict::cut;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub(crate) const SEND: &str = "outbox.send";
 /// Failures that follow each other within this time are logged ever more rarely, also if the output works in between.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Most characters of an error that are kept.
+/// Most bytes of an error that are kept.
 const LONGEST: usize = 500;
 
 /// The messages of one output at one moment.
@@ -125,7 +126,7 @@ impl OutputMeter {
         reading.sent = reading.sent.saturating_add(sent as u64);
         reading.given_up = reading.given_up.saturating_add(given_up as u64);
         reading.failed_tries = reading.failed_tries.saturating_add(failed as u64);
-        let error: String = fault.map(|fault| fault.to_string().chars().take(LONGEST).collect()).unwrap_or_default();
+        let error = fault.map(|fault| cut(fault.to_string(), LONGEST)).unwrap_or_default();
         if failed > 0 {
             reading.last_error = Some(LastError { at: now, code: SEND.to_owned(), message: error.clone() });
         }
@@ -294,7 +295,7 @@ mod tests {
         meter.again(first, at(400));
         assert_eq!(waits(&meter), (4, Some(at(100)), Some(at(400))));
         let error = meter.read().last_error.unwrap();
-        assert_eq!((error.at, error.code.as_str(), error.message.len()), (at(300), "outbox.send", LONGEST));
+        assert_eq!((error.at, error.code.as_str(), error.message), (at(300), "outbox.send", "x".repeat(LONGEST) + "…"));
         meter.tried(first, &gave_up(2), at(500));
         assert_eq!(waits(&meter), (2, Some(at(200)), None));
         meter.tried(second, &sent(2), at(600));

@@ -3,6 +3,7 @@
 //! Names, labels and their number are bounded, so that no event can fill the memory of the router or of the server that
 //! scrapes it. A metric that does not fit is left out and counted, and told once in the log.
 
+use esclusa_flow::verdict::cut;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -136,7 +137,7 @@ fn other_kind(name: &str) -> String {
 
 /// The name and labels of a value, if they are well formed.
 fn checked(name: String, mut labels: Vec<(String, String)>, value: &MetricValue) -> Result<MetricSeries, String> {
-    let shown = || name.chars().take(NAME_BYTES).collect::<String>().escape_debug().to_string();
+    let shown = || cut(&*name, NAME_BYTES).escape_debug().to_string();
     if !value.is_finite() {
         return Err(format!("{}: its value is not a finite number", shown()));
     }

@@ -2,6 +2,7 @@
 
 use crate::contract::CONTRACT;
 use esclusa_flow::call_output::CallError;
+use esclusa_flow::verdict::cut;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,16 +124,12 @@ pub enum LoadError {
 const REASON: usize = 4 << 10;
 
 fn text(error: &CallError) -> String {
-    let mut text = match error {
+    let text = match error {
         CallError::Retry(why) | CallError::Halt(why) => why.clone(),
         CallError::Failed(failure) => format!("{}: {}", failure.kind.code(), failure.message),
         CallError::Host(fault) => fault.to_string(),
     };
-    if text.len() > REASON {
-        text.truncate(text.floor_char_boundary(REASON));
-        text.push('…');
-    }
-    text
+    cut(text, REASON)
 }
 
 /// Names of interfaces that a message lists.

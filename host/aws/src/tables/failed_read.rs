@@ -15,7 +15,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     if error.code() == Some("ValidationException") {
-        return Err(ReadError::Invalid(fault::brief(error.message().unwrap_or_default()).to_owned()));
+        return Err(ReadError::Invalid(fault::brief(error.message().unwrap_or_default())));
     }
     budget.wait(fault::of(doing, error)).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
 }

@@ -214,7 +214,7 @@ where
     match error.code() {
         Some("ConditionalCheckFailedException") => WriteFailure::Condition,
         Some("ValidationException" | "ItemCollectionSizeLimitExceededException") => {
-            WriteFailure::Refused(fault::brief(error.message().unwrap_or_default()).to_owned())
+            WriteFailure::Refused(fault::brief(error.message().unwrap_or_default()))
         }
         _ => WriteFailure::Fault(fault::of(&format!("{doing} table {table}"), error)),
     }

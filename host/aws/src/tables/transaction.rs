@@ -212,7 +212,7 @@ async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[ItemRo
             }
             // DynamoDB does not name the item here, unlike in a cancelled transaction: the caller finds it.
             Some(service) if service.code() == Some("ValidationException") => {
-                return Ok(AttemptOutcome::Refused(fault::brief(service.message().unwrap_or_default()).to_owned()));
+                return Ok(AttemptOutcome::Refused(fault::brief(service.message().unwrap_or_default())));
             }
             _ => budget.wait(fault::of(DOING, &error)).await?,
         }

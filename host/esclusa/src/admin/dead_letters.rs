@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use esclusa_flow::verdict::cut;
 use esclusa_http::api_error::ApiError;
 use esclusa_http::work_limits::{encode, json};
 use esclusa_pipeline::batch_filter::StopOnDrop;
@@ -24,7 +25,7 @@ const IDS: usize = 10_000;
 const DROPPED: usize = 100;
 /// Numbers of dead letters in a line of the log.
 const NUMBERS: usize = 50;
-/// Most characters of an error in the answer to a redrive.
+/// Most bytes of an error in the answer to a redrive.
 const TOLD: usize = 1000;
 
 /// The body of a redrive or drop: dead letters by number.
@@ -102,7 +103,7 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
                 redriven.push(id);
             }
             Err(error) => {
-                let error: String = error.to_string().chars().take(TOLD).collect();
+                let error = cut(error.to_string(), TOLD);
                 tracing::warn!(route = dead_letter.route, id, error, "a dead letter failed again");
                 failed.push(json!({"id": id, "error": error}));
             }

@@ -8,7 +8,8 @@ use super::{PluginRefusal, schema_cost};
 use esclusa_config::doubtful_templates::{DoubtfulTemplate, doubtful};
 use esclusa_config::granted_names::{Ungranted, needs_order, ungranted};
 use esclusa_config::{nearest, plan};
-use esclusa_flow::secrets::{LONGEST, Secrets};
+use esclusa_flow::secrets::Secrets;
+use esclusa_flow::verdict::cut;
 use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -35,13 +36,6 @@ const ERRORS: usize = 100;
 const NAMED: usize = 20;
 /// Most bytes of a reported error: it quotes the value, which may be large.
 const REASON: usize = 1 << 10;
-/// Most bytes of a secret in an error: in JSON a character has up to six times its bytes.
-const SECRET: usize = 6 * LONGEST;
-/// Most bytes of an error before its secrets are hidden. The cut may go through one, which is not recognised then: it is in the last
-/// [`SECRET`] bytes.
-const WITH_SECRETS: usize = REASON + SECRET;
-/// The end of a text that was cut.
-const CUT: char = '…';
 
 /// Why a configuration does not pass.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +64,7 @@ impl ConfigMisfit {
     fn of(error: &ValidationError<'_>, schema: &Value) -> Vec<Self> {
         let pointer = error.instance_path().to_string();
         let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
-            return vec![ConfigMisfit {
-                pointer,
-                key: false,
-                reason: cut(error.to_string(), WITH_SECRETS),
-                help: None,
-            }];
+            return vec![ConfigMisfit { pointer, key: false, reason: cut(error.to_string(), REASON), help: None }];
         };
         let path = error.schema_path().to_string();
         let known =
@@ -90,7 +79,7 @@ impl ConfigMisfit {
                 None => None,
             };
             let step = name.replace('~', "~0").replace('/', "~1");
-            let reason = cut(format!("the plugin does not know the key `{name}`"), WITH_SECRETS);
+            let reason = cut(format!("the plugin does not know the key `{name}`"), REASON);
             ConfigMisfit {
                 pointer: format!("{pointer}/{step}"),
                 key: true,
@@ -101,16 +90,9 @@ impl ConfigMisfit {
         unexpected.iter().map(one).collect()
     }
 
-    /// Without secrets, and short enough for a message.
+    /// Without secrets.
     fn shown(self, secrets: &Secrets) -> Self {
-        // A text of this length was cut. Masks are shorter than secrets, so part of one at its end could come into sight.
-        let maybe_within_a_secret = self.reason.len() >= WITH_SECRETS && !secrets.is_empty();
-        let mut reason = secrets.mask(self.reason);
-        if maybe_within_a_secret {
-            reason.truncate(reason.floor_char_boundary(reason.len().saturating_sub(SECRET + CUT.len_utf8())));
-            reason.push(CUT);
-        }
-        ConfigMisfit { reason: cut(reason, REASON), ..self }
+        ConfigMisfit { reason: secrets.mask(self.reason), ..self }
     }
 }
 
@@ -188,19 +170,11 @@ fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
         if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind()
             && misspelt.contains(&format!("did you mean `{name}`?"))
         {
-            let (pointer, reason) = (error.instance_path().to_string(), cut(error.to_string(), WITH_SECRETS));
+            let (pointer, reason) = (error.instance_path().to_string(), cut(error.to_string(), REASON));
             problems.retain(|problem| problem.pointer != pointer || problem.reason != reason);
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(SchemaMismatch::Config(problems)) }
-}
-
-fn cut(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
-        text.push(CUT);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -217,15 +191,15 @@ mod tests {
             panic!("it does not fit")
         };
         assert_eq!(problems.len(), ERRORS);
-        assert!(problems.iter().all(|one| one.reason.len() < WITH_SECRETS + 8 && one.reason.ends_with('…')));
-        const { assert!(ERRORS * (WITH_SECRETS + 8) < BOUNDS.answer, "the answer of a child") };
+        assert!(problems.iter().all(|one| one.reason.len() < REASON + 8 && one.reason.ends_with('…')));
+        const { assert!(ERRORS * (REASON + 8) < BOUNDS.answer, "the answer of a child") };
     }
 
     #[test]
     fn no_part_of_a_secret_is_shown_wherever_an_error_is_cut() {
-        let secret: String = (0..LONGEST / 8).map(|n| format!("{n:07}-")).collect();
+        let secret: String = (0..512).map(|n| format!("{n:07}-")).collect();
         let secrets = Secrets::new([secret.clone()]);
-        for before in (0..WITH_SECRETS).step_by(97) {
+        for before in (0..REASON).step_by(97) {
             let texts = [format!("{}{secret}", "x".repeat(before)), "x".repeat(before) + &secret.repeat(8)];
             for text in texts {
                 let schema = json!({ "properties": { "a": { "type": "null" } }, "additionalProperties": false });
@@ -233,9 +207,9 @@ mod tests {
                     panic!("it does not fit")
                 };
                 for problem in problems.into_iter().map(|one| one.shown(&secrets)) {
-                    let parts = (0..LONGEST / 8).filter(|n| problem.reason.contains(&format!("{n:07}-"))).count();
+                    let parts = (0..512).filter(|n| problem.reason.contains(&format!("{n:07}-"))).count();
                     assert_eq!(parts, 0, "{before}: {}", problem.reason);
-                    assert!(problem.reason.len() <= REASON + CUT.len_utf8());
+                    assert!(problem.reason.len() <= REASON + "…".len());
                 }
             }
         }

@@ -8,12 +8,13 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::verdict::cut;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use std::sync::OnceLock;
 
-/// Most characters of an error message of the server.
+/// Most bytes of an error message of the server.
 const LONGEST: usize = 1000;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
@@ -52,7 +53,7 @@ impl SmtpSink {
         let transport =
             transport.as_ref().map_err(|why| MailError::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
         transport.send(mail).await.map(drop).map_err(|error| {
-            let why: String = format!("smtp: {error}").chars().take(LONGEST).collect();
+            let why = cut(format!("smtp: {error}"), LONGEST);
             match (error.is_permanent(), error.is_transient()) {
                 (true, _) => MailError::Refused(Fault::Permanent(why)),
                 (_, true) => MailError::Refused(Fault::Transient(why)),

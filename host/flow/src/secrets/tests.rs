@@ -1,7 +1,11 @@
 //! Tests of secrets.
 
 use super::*;
+use crate::effect::{Action, DeleteItem, Effect};
+use crate::grants::Grants;
 use crate::index::CallIndex;
+use crate::item::Item;
+use crate::verdict::MESSAGE;
 use crate::{call_output::EventOutcome, call_output::FailureKind};
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
@@ -122,5 +126,49 @@ proptest! {
         let json = serde_json::to_string(&whole).unwrap();
         let hidden = serde_json::to_string(&value).unwrap();
         prop_assert!(!secrets.mask(json).contains(hidden.trim_matches('"')));
+    }
+}
+
+/// A text that names a secret, as a message quotes it, and cut at every place.
+#[test]
+fn of_a_secret_that_a_cut_went_through_fewer_than_four_bytes_stay() {
+    let python = r#"sk_live/ \"\u00dcnl\u00fcck\"\\?&=1"#;
+    for form in [VALUE, python, &format!("{VALUE:?}"), &hex::encode(VALUE), &VALUE.repeat(3)] {
+        let text = format!("effect 0 names {form}, which is no table");
+        for most in 0..text.len() {
+            for after in ["", "\", which is not granted", ": is there a network?"] {
+                let masked = mask(crate::verdict::cut(&*text, most) + after);
+                assert!(!masked.contains(form.trim_matches('"').get(..PART).unwrap()), "{most}: {masked}");
+                let mark = masked.find(CUT).unwrap();
+                assert!(
+                    text.starts_with(masked[..mark].split(MASK).next().unwrap()) && masked[mark..].ends_with(after)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mark_behind_no_secret_and_one_within_a_secret_change_nothing_else() {
+    let secrets = Secrets::new(["abc…defghij".to_owned(), "xyzxyzxyz".to_owned()]);
+    let mask = |text: &str| secrets.mask(text.to_owned());
+    assert_eq!(mask("abc…defghij… xyz… xyzx… wxyz… xyzxyzxyzx…"), "***… xyz… ***… wxyz… ***x…");
+    assert_eq!(mask("abc…de…"), "abc…de…", "a part of a secret with the mark in it is not known");
+    for same in ["", "…", "……", "abc", "…xyzxyzxy", "naïve…", "an ordinary list, which is cut…"] {
+        assert_eq!(mask(same), same);
+    }
+    assert_eq!(secrets.mask_bytes(b"\xff\xe2\x80xyzx\xe2\x80\xa6\xe2"), &b"\xff\xe2\x80***\xe2\x80\xa6\xe2"[..]);
+}
+
+#[test]
+fn a_plugin_that_puts_its_secret_at_the_end_of_what_a_message_holds_does_not_show_it() {
+    for before in (MESSAGE - 200)..MESSAGE {
+        let action =
+            Action::Delete(DeleteItem { table: "t".repeat(before) + VALUE, key: Item::default(), guard: None });
+        let effects = vec![Effect { cause: None, action }];
+        let output = CallOutput { effects, ..CallOutput::default() };
+        let failure = Grants::default().check(&output, 1).unwrap_err();
+        let message = secrets().mask_failure(*failure).message;
+        assert!(message.contains("ttt") && !message.contains("sk_l"), "{}", &message[message.len() - 40..]);
     }
 }

@@ -1,8 +1,9 @@
 //! Escapes text of a guest, so that it can be shown in a terminal, a log and a web page's source.
 
 use esclusa_flow::hidden_text::is_hidden;
+use esclusa_flow::verdict::CUT;
 
-/// At most `limit` bytes of `line` as one line of visible text; "…" marks a cut. Bytes that are not UTF-8,
+/// At most `limit` bytes of `line` as one line of visible text; [`CUT`] marks a cut. Bytes that are not UTF-8,
 /// control characters (the escape of ANSI sequences among them) and characters that reorder or hide text are
 /// written as escapes.
 #[must_use]
@@ -19,7 +20,7 @@ pub(crate) fn escape(line: &[u8], limit: usize) -> String {
         }
     }
     if shown.len() < line.len() {
-        text.push('…');
+        text.push(CUT);
     }
     text
 }
