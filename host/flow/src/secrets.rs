@@ -1,8 +1,9 @@
 //! Secrets of a route, hidden in texts that are logged, kept or shown: the values that `${…}` put into the plugin's configuration.
 //!
 //! A plugin knows them, so its texts may hold them, by mistake mostly. Hidden are a value itself, and its forms in JSON, in Rust's
-//! own notation, percent-encoded, in hex and in base64; and the beginning of any of them, if a text was cut there. Effects and replies are data, not text: they stay as they are. This helps
-//! against mistakes; a plugin that wants to tell a secret can write it backwards.
+//! own notation, percent-encoded, in hex and in base64; and the beginning of any of them, if a text was cut there. Effects and
+//! replies are data, not text: they stay as they are. This helps against mistakes; a plugin that wants to tell a secret can write
+//! it backwards.
 
 use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::engine::{CommitError, SendError};
