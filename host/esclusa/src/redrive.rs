@@ -89,7 +89,7 @@ pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Opt
 
 /// Keeps a failed redrive with its dead letter.
 async fn note_try(store: &Store, id: u64, mut dead_letter: DeadLetter, why: &NotRedriven) {
-    let reason = cut(why.to_string(), REASON);
+    let reason = cut(&why.to_string(), REASON);
     dead_letter.attempts = dead_letter.attempts.saturating_add(1);
     dead_letter.last_redrive = Some(FailedRedrive { at: timestamp_now(), reason });
     if let Err(error) = store.replace_dead(id, &dead_letter).await {

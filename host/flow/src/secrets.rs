@@ -27,7 +27,7 @@ pub const LONGEST: usize = 4 << 10;
 const TOTAL: usize = 16 << 10;
 
 /// A text may have been cut within a secret: [`CUT`] marks it. Of the secret's beginning, fewer bytes than this stay before the mark.
-/// With less, whoever writes texts and reads them masked could guess a secret letter by letter.
+/// It is more than one: if somebody can write texts and read them masked, each byte could be guessed by itself.
 const PART: usize = 4;
 
 /// The values to hide, and the automaton that finds them. Cheap to clone.
@@ -56,22 +56,22 @@ impl Finder {
         (PART..=most).rev().find(|bytes| begins(*bytes)).unwrap_or(0)
     }
 
-    /// The text with [`MASK`] in place of what cuts left of secrets.
-    fn mask_parts(&self, text: &[u8]) -> Vec<u8> {
+    /// The text with [`MASK`] in place of what cuts left of secrets; `None` if they left nothing.
+    fn mask_parts(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut mark = [0; CUT.len_utf8()];
         let mark = CUT.encode_utf8(&mut mark).as_bytes();
-        let (mut masked, mut rest) = (Vec::with_capacity(text.len()), text);
-        while let Some(at) = rest.windows(mark.len()).position(|window| window == mark) {
-            let (before, after) = rest.split_at(at);
-            match before.split_at(before.len().saturating_sub(self.part(before))) {
-                (whole, []) => masked.extend_from_slice(whole),
-                (whole, _) => masked.extend([whole, MASK.as_bytes()].concat()),
+        let (mut masked, mut copied, mut begin) = (Vec::new(), 0, 0);
+        let marks = text.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
+        for (at, _) in marks {
+            let part = self.part(text.get(begin..at).unwrap_or_default());
+            if part > 0 {
+                masked.extend_from_slice(text.get(copied..at.saturating_sub(part)).unwrap_or_default());
+                masked.extend_from_slice(MASK.as_bytes());
+                copied = at;
             }
-            masked.extend_from_slice(mark);
-            rest = after.get(mark.len()..).unwrap_or_default();
+            begin = at.saturating_add(mark.len());
         }
-        masked.extend_from_slice(rest);
-        masked
+        (copied > 0).then(|| [&masked, text.get(copied..).unwrap_or_default()].concat())
     }
 }
 
@@ -134,10 +134,7 @@ impl Secrets {
             });
             masked = Cow::Owned(replaced);
         }
-        match finder.mask_parts(&masked) {
-            parts if parts == *masked => masked,
-            parts => Cow::Owned(parts),
-        }
+        finder.mask_parts(&masked).map_or(masked, Cow::Owned)
     }
 
     /// A text with [`MASK`] in place of every secret.

@@ -48,19 +48,17 @@ pub const CUT: char = '…';
 /// At most [`MESSAGE`] bytes of a message; [`CUT`] marks the cut.
 #[must_use]
 pub fn short(message: impl Into<String>) -> String {
-    cut(message, MESSAGE)
+    cut(&message.into(), MESSAGE)
 }
 
 /// At most so many bytes of a text; [`CUT`] comes after them if that is not all.
 #[must_use]
-pub fn cut(text: impl Into<String>, most: usize) -> String {
-    let mut text = text.into();
-    if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
-        text.shrink_to_fit();
-        text.push(CUT);
+pub fn cut(text: &str, most: usize) -> String {
+    let mut shown = text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned();
+    if shown.len() < text.len() {
+        shown.push(CUT);
     }
-    text
+    shown
 }
 
 #[cfg(test)]

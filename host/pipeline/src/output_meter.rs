@@ -126,7 +126,7 @@ impl OutputMeter {
         reading.sent = reading.sent.saturating_add(sent as u64);
         reading.given_up = reading.given_up.saturating_add(given_up as u64);
         reading.failed_tries = reading.failed_tries.saturating_add(failed as u64);
-        let error = fault.map(|fault| cut(fault.to_string(), LONGEST)).unwrap_or_default();
+        let error = fault.map(|fault| cut(&fault.to_string(), LONGEST)).unwrap_or_default();
         if failed > 0 {
             reading.last_error = Some(LastError { at: now, code: SEND.to_owned(), message: error.clone() });
         }

@@ -137,7 +137,7 @@ fn other_kind(name: &str) -> String {
 
 /// The name and labels of a value, if they are well formed.
 fn checked(name: String, mut labels: Vec<(String, String)>, value: &MetricValue) -> Result<MetricSeries, String> {
-    let shown = || cut(&*name, NAME_BYTES).escape_debug().to_string();
+    let shown = || cut(&name, NAME_BYTES).escape_debug().to_string();
     if !value.is_finite() {
         return Err(format!("{}: its value is not a finite number", shown()));
     }

@@ -129,7 +129,7 @@ fn text(error: &CallError) -> String {
         CallError::Failed(failure) => format!("{}: {}", failure.kind.code(), failure.message),
         CallError::Host(fault) => fault.to_string(),
     };
-    cut(text, REASON)
+    cut(&text, REASON)
 }
 
 /// Names of interfaces that a message lists.

@@ -103,7 +103,7 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
                 redriven.push(id);
             }
             Err(error) => {
-                let error = cut(error.to_string(), TOLD);
+                let error = cut(&error.to_string(), TOLD);
                 tracing::warn!(route = dead_letter.route, id, error, "a dead letter failed again");
                 failed.push(json!({"id": id, "error": error}));
             }

@@ -64,7 +64,7 @@ impl ConfigMisfit {
     fn of(error: &ValidationError<'_>, schema: &Value) -> Vec<Self> {
         let pointer = error.instance_path().to_string();
         let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
-            return vec![ConfigMisfit { pointer, key: false, reason: cut(error.to_string(), REASON), help: None }];
+            return vec![ConfigMisfit { pointer, key: false, reason: cut(&error.to_string(), REASON), help: None }];
         };
         let path = error.schema_path().to_string();
         let known =
@@ -79,12 +79,12 @@ impl ConfigMisfit {
                 None => None,
             };
             let step = name.replace('~', "~0").replace('/', "~1");
-            let reason = cut(format!("the plugin does not know the key `{name}`"), REASON);
+            let reason = cut(&format!("the plugin does not know the key `{name}`"), REASON);
             ConfigMisfit {
                 pointer: format!("{pointer}/{step}"),
                 key: true,
                 reason,
-                help: help.map(|help| cut(help, REASON)),
+                help: help.map(|help| cut(&help, REASON)),
             }
         };
         unexpected.iter().map(one).collect()
@@ -160,7 +160,7 @@ pub(crate) fn check_config() -> ExitCode {
 
 fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
     let validator =
-        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string(), REASON)))?;
+        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(&error.to_string(), REASON)))?;
     let errors: Vec<_> = validator.iter_errors(config).take(ERRORS).collect();
     let mut problems: Vec<ConfigMisfit> =
         errors.iter().flat_map(|error| ConfigMisfit::of(error, schema)).take(ERRORS).collect();
@@ -170,7 +170,7 @@ fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
         if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind()
             && misspelt.contains(&format!("did you mean `{name}`?"))
         {
-            let (pointer, reason) = (error.instance_path().to_string(), cut(error.to_string(), REASON));
+            let (pointer, reason) = (error.instance_path().to_string(), cut(&error.to_string(), REASON));
             problems.retain(|problem| problem.pointer != pointer || problem.reason != reason);
         }
     }

@@ -53,7 +53,7 @@ impl SmtpSink {
         let transport =
             transport.as_ref().map_err(|why| MailError::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
         transport.send(mail).await.map(drop).map_err(|error| {
-            let why = cut(format!("smtp: {error}"), LONGEST);
+            let why = cut(&format!("smtp: {error}"), LONGEST);
             match (error.is_permanent(), error.is_transient()) {
                 (true, _) => MailError::Refused(Fault::Permanent(why)),
                 (_, true) => MailError::Refused(Fault::Transient(why)),

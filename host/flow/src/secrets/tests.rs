@@ -137,7 +137,7 @@ fn of_a_secret_that_a_cut_went_through_fewer_than_four_bytes_stay() {
         let text = format!("effect 0 names {form}, which is no table");
         for most in 0..text.len() {
             for after in ["", "\", which is not granted", ": is there a network?"] {
-                let masked = mask(crate::verdict::cut(&*text, most) + after);
+                let masked = mask(crate::verdict::cut(&text, most) + after);
                 assert!(!masked.contains(form.trim_matches('"').get(..PART).unwrap()), "{most}: {masked}");
                 let mark = masked.find(CUT).unwrap();
                 assert!(
