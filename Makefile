@@ -2,7 +2,7 @@
 CARGO ?= cargo
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build plugins test lint bench examples demo clean
+.PHONY: help run build plugins test tested lint bench examples demo clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -10,9 +10,11 @@ help:            ## this list
 # The whole router and the embedded one are the same packages; one crate has other features. With --workspace the crates that both need have
 # the same features, and one build directory holds them, so each build uses what the other has compiled.
 BUILD := $(CARGO) build --release --locked --workspace --bin esclusa
+# What is tried and tested is built soon, and has a file of its own beside the one that is deployed: a target directory, and levels.
+QUICK := --config build.build-dir=\"target\" --config scripts/quick-build.toml --target-dir
 
 run: plugins     ## set up, build the router without AWS (quickest), and run it on routes.toml
-	CARGO_BUILD_BUILD_DIR=target $(BUILD) --config scripts/quick-build.toml --no-default-features --target-dir target/embedded
+	$(BUILD) --no-default-features $(QUICK) target/embedded
 	./target/embedded/release/esclusa run -c routes.toml
 
 build: plugins   ## target/release/esclusa, the whole router, and plugins/*.wasm
@@ -21,10 +23,10 @@ build: plugins   ## target/release/esclusa, the whole router, and plugins/*.wasm
 plugins:         ## the five plugins, compiled to WebAssembly (installs the target if it is missing)
 	@scripts/plugins.sh
 
-test: plugins    ## every test (builds the router as well)
+test: plugins    ## every test (builds the whole router as well, as quickly as `make run`)
 	@scripts/guests.sh
 	@scripts/python.sh
-	scripts/servers.sh run $(CARGO) test --release --locked --workspace --no-fail-fast
+	scripts/servers.sh run $(CARGO) test --release --locked --workspace --no-fail-fast $(QUICK) target/tested
 
 lint: plugins    ## formatting, clippy, and the licences and sources of dependencies
 	$(CARGO) fmt --all --check
@@ -36,7 +38,11 @@ bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh
 	@scripts/bench.sh
 
-examples: build  ## whole systems, from nothing, on the embedded engine, on servers that speak AWS' protocols, and on Kafka; compares the results
+tested: plugins  ## target/tested/release/esclusa, the router of the tests and examples
+	$(BUILD) $(QUICK) target/tested
+
+examples: export ESCLUSA ?= $(CURDIR)/target/tested/release/esclusa
+examples: tested ## whole systems, from nothing, on the embedded engine, on servers that speak AWS' protocols, and on Kafka; compares the results
 	@scripts/python.sh
 	@examples/run.sh
 	@examples/run.sh --aws

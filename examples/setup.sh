@@ -4,7 +4,7 @@
 # of scripts/servers.sh. It creates what it needs there, under names of this run. With --kafka it runs on kafka.toml, on the same
 # servers and the Kafka at KAFKA_BOOTSTRAP_SERVERS; on a machine without it (it needs Java 17 and Maven) it does nothing, and says so.
 #
-#   ESCLUSA          the router; default target/release/esclusa
+#   ESCLUSA          the router; default target/release/esclusa, which `make build` makes
 #   PYTHON           a Python with DuckDB; default target/venv, which is made if it is missing
 #   ESCLUSA_SAMPLES  a directory with real samples; without it the examples generate their own
 set -euo pipefail
@@ -16,6 +16,7 @@ if [ "${1:-}" = --kafka ] && [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ]; then
   exit 0
 fi
 ESCLUSA=$(realpath -s "${ESCLUSA:-$root/target/release/esclusa}")
+[ -x "$ESCLUSA" ] || { echo "${here##*/}: there is no router at $ESCLUSA: make it with \`make build\`, or set ESCLUSA" >&2; exit 2; }
 if [ -z "${PYTHON:-}" ]; then
   PYTHON=$root/target/venv/bin/python
   "$root/scripts/python.sh"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The long runs, which are not part of `make test`. Their output is added to docs/nightly/DATE.txt; commit that file.
 #
-#   scripts/nightly.sh [NAME...]     properties guards fuzz damage fleet kills group brokers attacks kcl soak churn; without names: all of them, in some hours on two cores
+#   scripts/nightly.sh [NAME...]     tests properties guards fuzz damage fleet kills group brokers attacks kcl soak churn; without names: all of them, in some hours on two cores
 #
+#   tests        `make test` on the router of `make build`: with the levels of what is deployed, and at most 50 MiB large
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   guards       the mend of each row of the catalogue of failures switched off: its test fails (scripts/guards.sh)
 #   damage       200 flipped bits, one at a time, in each file of a store in turn: told, opened and salvaged; and 400 power failures
@@ -23,8 +24,15 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 esclusa=$PWD/target/release/esclusa
 [ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
-[ $# -gt 0 ] || set -- properties guards fuzz damage fleet kills group brokers attacks kcl soak churn
+[ $# -gt 0 ] || set -- tests properties guards fuzz damage fleet kills group brokers attacks kcl soak churn
 
+tests() {
+  [ "$(stat -c %s "$esclusa")" -le $((50 << 20)) ] || { echo "the router has over 50 MiB"; return 1; }
+  scripts/guests.sh
+  scripts/python.sh
+  scripts/servers.sh run cargo test --release --locked --workspace --no-fail-fast 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
+  return "${PIPESTATUS[0]}"
+}
 properties() {
   # The whole workspace, as in `make test`: with other features everything would be compiled again.
   PROPTEST_CASES=10240 cargo test --release --locked --workspace --lib --test delivery --test core 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"

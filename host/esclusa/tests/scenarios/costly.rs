@@ -133,7 +133,8 @@ fn a_file_that_two_routes_use_is_compiled_once() {
     let names = ["good".to_owned(), "other".to_owned()];
     let mut router = Router::new(&routes(&names).replace("other.wasm", "good.wasm"));
     router.deploy("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
-    router.start();
+    router.spawn(&[]);
+    router.until_ready();
     assert_eq!(router.log().matches("compiling a plugin").count(), 1, "{}", router.log());
     assert_eq!(router.signal("TERM"), 0);
 }

@@ -174,7 +174,7 @@ fn only_requests_that_prove_who_sent_them_are_taken_and_no_secret_is_shown() {
     let mut router =
         Router::new(&echo("", auth, "auth = { basic = { user = \"ana\", password = \"open sesame\" } }", ""));
     router.launch(&["run"], &[("NEW", "new-token")]);
-    router.until("the router is ready", |router| router.get("/readyz").is_some());
+    router.until_ready();
     let address = router.listener("api");
     let with = |value: &str| ask(&address, "GET", "/v1/things/1", &[("authorization", value)], b"");
     assert_eq!((with("Bearer new-token").status, with("Bearer old-token").status), (201, 201));

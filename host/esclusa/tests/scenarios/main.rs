@@ -7,6 +7,7 @@ mod breaker;
 mod busy;
 mod changing;
 mod cli;
+mod compiled;
 mod costly;
 mod drain;
 mod exactly_once;

@@ -1,5 +1,6 @@
 //! Drives the real binary in a directory of its own.
 
+use crate::compiled;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -88,9 +89,15 @@ impl Router {
         self.child = Some(command.spawn().unwrap());
     }
 
-    /// Starts `esclusa run` and waits until it is ready.
+    /// Starts `esclusa run` with plugins that were compiled before, and waits until it is ready.
     pub(crate) fn start(&mut self) {
+        compiled::lend(&self.path("data"));
         self.spawn(&[]);
+        self.until_ready();
+        compiled::keep(&self.path("data"));
+    }
+
+    pub(crate) fn until_ready(&mut self) {
         self.until("the router is ready", |router| router.get("/readyz").is_some());
     }
 

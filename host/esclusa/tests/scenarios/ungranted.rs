@@ -109,7 +109,7 @@ fn nothing_leaves_for_aws_on_behalf_of_a_route_without_the_grant() {
     let mut router = Router::new(&routes(""));
     let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
     router.launch(&["run"], &credentials);
-    router.until("the router is ready", |router| router.get("/readyz").is_some());
+    router.until_ready();
     all_are_denied(&mut router);
     assert_eq!(asked.load(Ordering::SeqCst), 0);
     // With the grants the same plugins reach it.
