@@ -102,6 +102,9 @@ fn features(edges: &str) -> BTreeSet<String> {
     let mut tree = Command::new(env!("CARGO"));
     tree.args([
         "tree",
+        // With a target, what macros use is told from what the program uses.
+        "--target",
+        "host-tuple",
         "--workspace",
         "--locked",
         "--offline",
