@@ -2,14 +2,16 @@
 //!
 //! A guest cannot forge lines, move the cursor of a terminal or flood the log: control characters, ANSI sequences and
 //! characters that reorder text are escaped, lines are cut, each call has a budget of bytes and each route one of
-//! lines. Secrets of the route are hidden before anything is cut or escaped.
+//! lines. Secrets of the route are hidden before anything is escaped; of a long line that is cut before, so is what the cut left of one.
 
 mod escape;
 
 pub(crate) use escape::escape;
 
 use esclusa_flow::secrets::Secrets;
+use esclusa_flow::verdict::CUT;
 use parking_lot::{Mutex, MutexGuard};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,10 +147,10 @@ impl Journal {
     /// Takes a whole message. Its time grows with the bytes of the message and the lines that are shown; a long
     /// `context` is cut first.
     pub(crate) fn log(&self, origin: LogOrigin, level: LogLevel, context: &str, message: &str) {
-        let (context, mut lines) = (context.as_bytes(), self.lines());
-        let prefix = match context.get(..lines.secrets.reach(LINE)).unwrap_or(context) {
-            [] => Vec::new(),
-            shown => [shown, b": "].concat(),
+        let mut lines = self.lines();
+        let prefix = match context {
+            "" => Vec::new(),
+            context => [&cut(context.as_bytes(), lines.secrets.reach(LINE)), &b": "[..]].concat(),
         };
         lines.block(level, origin, &prefix, message.as_bytes());
     }
@@ -245,13 +247,11 @@ impl JournalLines {
         if line.is_empty() {
             return None;
         }
-        // A byte more than a line may have, so that `escape` marks the cut.
-        let most = self.secrets.reach(LINE).saturating_add(1);
-        let shown = line.get(..most).unwrap_or(line);
+        let shown = cut(line, self.secrets.reach(LINE));
         if prefix.is_empty() {
-            return Some(escape(&self.secrets.mask_bytes(shown), LINE));
+            return Some(escape(&self.secrets.mask_bytes(&shown), LINE));
         }
-        Some(escape(&self.secrets.mask_bytes(&[prefix, shown].concat()), LINE))
+        Some(escape(&self.secrets.mask_bytes(&[prefix, &shown].concat()), LINE))
     }
 
     fn keep(&mut self, text: String) {
@@ -274,7 +274,15 @@ impl JournalLines {
     }
 }
 
-/// Appends to an unfinished line, keeping little more of it than `most` bytes.
+/// The first `most` bytes of a text. A cut is marked: the secrets before it are longer than their masks, so the end of what is looked
+/// at may come to be shown, and what it has of a secret is hidden by the mark.
+fn cut(text: &[u8], most: usize) -> Cow<'_, [u8]> {
+    let Some(shown) = text.get(..most).filter(|shown| shown.len() < text.len()) else { return Cow::Borrowed(text) };
+    let mut mark = [0; CUT.len_utf8()];
+    Cow::Owned([shown, CUT.encode_utf8(&mut mark).as_bytes()].concat())
+}
+
+/// Appends to an unfinished line, keeping a byte more of it than `most`, so that [`cut`] marks the cut.
 fn push(line: &mut Vec<u8>, more: &[u8], most: usize) {
     let room = most.saturating_add(1).saturating_sub(line.len());
     line.extend_from_slice(more.get(..room).unwrap_or(more));
@@ -321,6 +329,24 @@ mod tests {
             journal.log(LogOrigin::Logging, LogLevel::Info, "c", &line);
             for shown in journal.close(1 << 20) {
                 assert!(!shown.contains("sk_"), "{before}: {}", shown.get(LINE - 50..).unwrap_or(&shown));
+            }
+        }
+        // Many secrets are far longer than their masks, so the line that is looked at ends long before LINE: within a secret, too.
+        for before in 0..SECRET.len() {
+            let line = format!("{}{}", "x".repeat(before), SECRET.repeat(2 * LINE / SECRET.len()));
+            journal.write(LogOrigin::Stdout, line.as_bytes());
+            journal.write(LogOrigin::Stdout, b"end\n");
+            journal.write(LogOrigin::Stderr, format!("{line}\n").as_bytes());
+            journal.log(LogOrigin::Logging, LogLevel::Info, &line, "text");
+            journal.log(LogOrigin::Logging, LogLevel::Info, "c", &line);
+            let lines = journal.close(1 << 20);
+            assert_eq!(lines.len(), 4);
+            for shown in lines {
+                assert!(
+                    !shown.contains("sk_l"),
+                    "{before}: {}",
+                    shown.get(shown.len().saturating_sub(60)..).unwrap_or(&shown)
+                );
             }
         }
     }
