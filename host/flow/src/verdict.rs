@@ -1,4 +1,4 @@
-//! The final word on an event.
+//! How an event ended, or that it was released; and why an event was given up.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ pub enum Verdict {
 /// Why an event was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// Stable code: `rejected`, `retries-exhausted`, `expired`, or the code of the last failure.
+    /// Stable code: `rejected`, `retries-exhausted`, `expired`, or that of what went wrong, such as `limit.hops`. `esclusa explain` has a page
+    /// for each.
     pub code: String,
     /// In words.
     pub message: String,

@@ -21,7 +21,7 @@ const CONFLICT_WAIT: Duration = Duration::from_millis(1);
 /// state in it.
 const FATED_RETRIES: u32 = 1;
 
-/// Why a part failed as a whole: decides when it is bisected, and how often it is tried again.
+/// Why a part failed as a whole: decides when it is bisected, if the route bisects, and how often it is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The plugin asked for the batch again. The part is bisected when its retries are used up.
