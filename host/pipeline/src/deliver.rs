@@ -11,6 +11,7 @@ use crate::context::LaneContext;
 use crate::meter::{self, WaitingEvents, timestamp_now};
 use crate::outbox::{self, RecordedOutbox};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
+use crate::tries::{NextTry, Tries};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::breaker::Standstill;
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
@@ -63,6 +64,7 @@ struct BatchInWork<'a> {
     handler: Handler,
     /// Events that are neither settled nor released.
     open: u64,
+    commits: Tries<'a>,
 }
 
 impl<'a> BatchDelivery<'a> {
@@ -88,7 +90,8 @@ impl<'a> BatchDelivery<'a> {
         };
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
-        let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open };
+        let commits = Tries::new(&route.meter);
+        let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open, commits };
         BatchDelivery { delivery, filtering, work }
     }
 
@@ -188,6 +191,7 @@ impl BatchInWork<'_> {
     }
 
     fn note_commit(&mut self, took: Duration, settlement: &Settlement, committed: &Committed, counts: Counts) {
+        self.commits.worked();
         let released = settlement.released() as u64;
         self.open = self.open.saturating_sub(counts.settled()).saturating_sub(released);
         let skipped_writes = committed.skipped.len() as u64;
@@ -202,7 +206,7 @@ impl BatchInWork<'_> {
     }
 
     /// Logs and counts a commit that did not happen. `Err`: the delivery cannot go on.
-    fn not_committed(&self, error: &CommitError) -> Result<(), DeliveryEnd> {
+    fn not_committed(&mut self, error: &CommitError) -> Result<(), DeliveryEnd> {
         let name = &self.route.spec.name;
         match error {
             CommitError::Conflict => self.route.meter.reran(),
@@ -218,7 +222,7 @@ impl BatchInWork<'_> {
             }
             CommitError::Fault(fault) => {
                 tracing::error!(route = %name, error = %fault, code = fault.code(), "cannot commit; trying again");
-                self.route.meter.error(fault.code().unwrap_or("engine.commit"), &fault.to_string());
+                self.commits.failed(fault.code().unwrap_or("engine.commit"), &fault.to_string(), NextTry::Answers);
                 // The delivery would try again for ever: an engine that fails must not hold up a stop.
                 if self.route.mode() == Mode::Stopped {
                     return Err(DeliveryEnd::Stopped);

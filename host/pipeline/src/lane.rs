@@ -8,6 +8,7 @@ use crate::context::LaneContext;
 use crate::deliver::{BatchDelivery, DeliveryEnd};
 use crate::meter::worth_logging;
 use crate::route::{Mode, Route, changed};
+use crate::tries::{NextTry, Tries};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
@@ -47,7 +48,7 @@ pub(crate) async fn run(
 ) -> LaneEnd {
     let mut mode = route.watch();
     let seed = route.seed ^ mix_text(lane.id());
-    let (mut faults, mut pulled_before, mut next_batch) = (0u32, false, None);
+    let (mut faults, mut pulls, mut next_batch) = (0u32, Tries::new(&route.meter), None);
     loop {
         note_given_up(&route, lane.as_mut());
         if wait_until_running(&route, &mut mode, activity, &context, next_batch.is_some()).await != Mode::Running {
@@ -65,10 +66,9 @@ pub(crate) async fn run(
                 pulled = pull(&route, &context, lane.as_mut()) => pulled,
             },
         };
-        // The error is cleared only after a failure, because clearing takes the meter's lock.
-        if pulled.is_ok() && !pulled_before {
-            (faults, pulled_before) = (0, true);
-            route.meter.recovered(PULL);
+        if pulled.is_ok() {
+            faults = 0;
+            pulls.worked();
         }
         match pulled {
             Ok(Pulled::Batch(batch)) => {
@@ -94,10 +94,12 @@ pub(crate) async fn run(
                 return LaneEnd::Lost;
             }
             Err(fault) => {
-                report(&route, lane.id(), &fault, faults);
                 // With a seed of the lane's own: lanes that fail together must not all try again at the same instant.
-                pause(route.spec.policy.backoff.wait(faults, seed), &mut mode).await;
-                (faults, pulled_before) = (faults.saturating_add(1), false);
+                let wait = route.spec.policy.backoff.wait(faults, seed);
+                pulls.failed(fault.code().unwrap_or(PULL), &fault.to_string(), NextTry::MayWait(wait));
+                warn(&route, lane.id(), &fault, faults);
+                pause(wait, &mut mode).await;
+                faults = faults.saturating_add(1);
             }
         }
     }
@@ -130,9 +132,8 @@ fn note_given_up(route: &Route, lane: &mut dyn Lane) {
     }
 }
 
-/// Reports a failed pull, ever more rarely while pulls go on failing.
-fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
-    route.meter.error(fault.code().unwrap_or(PULL), &fault.to_string());
+/// Logs a failed pull, ever more rarely while pulls go on failing.
+fn warn(route: &Route, lane: &str, fault: &Fault, before: u32) {
     if worth_logging(before) {
         tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
     }

@@ -29,3 +29,4 @@ pub mod output_meter;
 pub mod route;
 mod send_order;
 pub mod serve;
+mod tries;

@@ -7,11 +7,24 @@ use esclusa_flow::counts::Counts;
 use esclusa_flow::timestamp::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-/// Counters of a route.
+/// Counters of a route, and what fails at present.
 #[derive(Debug, Default)]
-pub struct Meter(Mutex<Reading>);
+pub struct Meter {
+    reading: Mutex<Reading>,
+    failures: Mutex<Failures>,
+}
+
+/// The failures of what the route tries again until it works, which are not over.
+#[derive(Debug, Default)]
+struct Failures {
+    /// The number of the next one.
+    next: u64,
+    /// Each with the time from which on it does not count, in milliseconds since the Unix epoch.
+    present: BTreeMap<u64, (LastError, u64)>,
+}
 
 /// A reading of a meter; all of one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
@@ -40,7 +53,7 @@ pub struct Reading {
     pub skipped_writes: u64,
     /// Messages sent outside.
     pub sent: u64,
-    /// The last error. An error of the source only until the source works again.
+    /// The last error; one of what the route tries again, such as a pull or a commit, only until that works.
     pub last_error: Option<LastError>,
     /// Set while events wait for their next try.
     pub waiting: Option<WaitingEvents>,
@@ -83,13 +96,22 @@ impl Meter {
     /// A meter that goes on from the counters of earlier runs.
     #[must_use]
     pub fn starting_at(counts: Counts) -> Self {
-        Meter(Mutex::new(Reading { received: counts.settled(), counts, ..Reading::default() }))
+        let reading = Reading { received: counts.settled(), counts, ..Reading::default() };
+        Meter { reading: Mutex::new(reading), failures: Mutex::default() }
     }
 
     /// The present reading.
     #[must_use]
     pub fn read(&self) -> Reading {
-        self.0.lock().clone()
+        self.reading.lock().clone()
+    }
+
+    /// The last failure of what the route tries again until it works, if it is not over. `now` is in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn failure(&self, now: u64) -> Option<LastError> {
+        let failures = self.failures.lock();
+        let counted = failures.present.values().filter(|(_, until)| now < *until);
+        counted.map(|(error, _)| error).max_by_key(|error| error.at).cloned()
     }
 
     /// So many events were pulled.
@@ -168,16 +190,28 @@ impl Meter {
         self.change(|r| r.last_error = Some(error));
     }
 
-    /// Clears the last error if it has this code: it is over.
-    pub(crate) fn recovered(&self, code: &str) {
+    /// Something fails that the route tries again, at first or, with its `number`, still. It counts until it works, at most `until`, in
+    /// milliseconds since the Unix epoch. Gives its number.
+    pub(crate) fn fails(&self, number: Option<u64>, error: &LastError, until: u64) -> u64 {
+        self.change(|r| r.last_error = Some(error.clone()));
+        let mut failures = self.failures.lock();
+        let number = number.unwrap_or(failures.next);
+        failures.next = failures.next.max(number.saturating_add(1));
+        failures.present.insert(number, (error.clone(), until));
+        number
+    }
+
+    /// What failed with this number works, or nobody tries it any more. Its `error` is over.
+    pub(crate) fn works(&self, number: u64, error: &LastError) {
+        self.failures.lock().present.remove(&number);
         self.change(|r| {
-            r.last_error.take_if(|error| error.code == code);
+            r.last_error.take_if(|last| last == error);
         });
     }
 
     /// Readers see all changes of one verb together: the sum is right at any moment.
     fn change(&self, change: impl FnOnce(&mut Reading)) {
-        change(&mut self.0.lock());
+        change(&mut self.reading.lock());
     }
 }
 
@@ -248,15 +282,5 @@ mod tests {
                 prop_assert!(meter.read().adds_up(), "after verb {verb}: {:?}", meter.read());
             }
         }
-    }
-
-    #[test]
-    fn an_error_is_cleared_by_the_recovery_from_it_only() {
-        let meter = Meter::default();
-        meter.error("source.pull", "it is a directory");
-        meter.recovered("source.open");
-        assert_eq!(meter.read().last_error.map(|error| error.code).as_deref(), Some("source.pull"));
-        meter.recovered("source.pull");
-        assert_eq!(meter.read().last_error, None);
     }
 }

@@ -7,6 +7,7 @@
 use crate::meter::timestamp_now;
 use crate::output_meter::SEND;
 use crate::route::Route;
+use crate::tries::{NextTry, Tries};
 use esclusa_flow::dead_letter::OutboxOrigin;
 use esclusa_flow::engine::PendingMessages;
 use esclusa_flow::outbox::Outbox;
@@ -78,9 +79,10 @@ async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
         }
     }
     let (dead, mut pause) = (std::mem::take(&mut outbox.dead), Duration::from_millis(50));
+    let mut tries = Tries::new(&route.meter);
     // Tried for ever: an outbox that is never confirmed is sent again at every start.
     while let Err(fault) = route.engine.confirm(&route.spec.name, id, dead.clone()).await {
-        route.meter.error(fault.code().unwrap_or("outbox.confirm"), &fault.to_string());
+        tries.failed(fault.code().unwrap_or("outbox.confirm"), &fault.to_string(), NextTry::Answers);
         if route.unless_leaving(tokio::time::sleep(pause)).await.is_none() {
             return false;
         }

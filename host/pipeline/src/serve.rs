@@ -7,6 +7,7 @@ use crate::meter::worth_logging;
 use crate::outbox::{self, RecordedOutbox};
 use crate::route::{Mode, Route};
 use crate::send_order::SendSlot;
+use crate::tries::{NextTry, Tries};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -58,7 +59,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
     let (mut lanes, mut lost, mut more) = (JoinSet::new(), FuturesUnordered::new(), true);
-    let (mut look, mut failures, mut pause) = (LOOK, FailureStreak::default(), None);
+    let (mut look, mut failures, mut pause) = (LOOK, FailureStreak::new(route), None);
     while more || !lanes.is_empty() || !lost.is_empty() {
         if !more || source.caught_up() {
             // Every lane that exists has a guard of its own now: the route is idle when they are.
@@ -68,11 +69,11 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
         tokio::select! {
             next = source.next_lane(), if more && pause.is_none() => match next {
                 Ok(Some(lane)) => {
-                    failures.end(route);
+                    failures.end();
                     spawn(&mut lanes, route, context, lane);
                 }
                 Ok(None) => more = false,
-                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(failures.report(route, &fault)))),
+                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(failures.report(&fault, true)))),
             },
             () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
@@ -121,7 +122,6 @@ fn spawn(
     context: &Arc<LaneContext>,
     lane: Box<dyn Lane>,
 ) {
-    route.meter.recovered(OPEN);
     let (route, context, guard) = (route.clone(), context.clone(), context.activity.guard());
     lanes.spawn(async move {
         let id = lane.id().to_owned();
@@ -132,11 +132,11 @@ fn spawn(
 
 /// The recorded outboxes that nobody has confirmed, by lane. `None` if the route drains or stops before the engine answers.
 async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>> {
-    let mut failures = FailureStreak::default();
+    let mut failures = FailureStreak::new(route);
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => route.unless_leaving(tokio::time::sleep(failures.report(route, &fault))).await?,
+            Err(fault) => route.unless_leaving(tokio::time::sleep(failures.report(&fault, false))).await?,
         }
     };
     let mut lanes: BTreeMap<String, Vec<RecordedOutbox>> = BTreeMap::new();
@@ -157,15 +157,11 @@ async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<RecordedOutbox
 }
 
 async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
-    let mut failures = FailureStreak::default();
+    let mut failures = FailureStreak::new(route);
     loop {
         match open().await {
-            Ok(source) => {
-                route.meter.recovered(OPEN);
-                failures.end(route);
-                return source;
-            }
-            Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
+            Ok(source) => return source,
+            Err(fault) => tokio::time::sleep(failures.report(&fault, false)).await,
         }
     }
 }
@@ -201,44 +197,48 @@ async fn send_recorded(route: &Route, lane: &str) {
 /// Opens the lane called `id` again at its committed position, after [`REOPEN`]; `None` if it is gone.
 async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
     tokio::time::sleep(REOPEN).await;
-    let (mut source, mut failures) = (reopen(route, open).await, FailureStreak::default());
+    let (mut source, mut failures) = (reopen(route, open).await, FailureStreak::new(route));
     loop {
         match source.next_lane().await {
             Ok(Some(lane)) if lane.id() == id => return Some(lane),
             // Other lanes have tasks already: opening one does not read from it.
             Ok(Some(_)) => {}
             Ok(None) => return None,
-            Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
+            Err(fault) => tokio::time::sleep(failures.report(&fault, true)).await,
         }
     }
 }
 
-/// Counts attempts in a row that failed, for the wait before the next one and for the log.
-#[derive(Default)]
-struct FailureStreak {
+/// Counts attempts in a row that failed, for the wait before the next one and for the log. While they fail, the route is unhealthy.
+struct FailureStreak<'a> {
+    route: &'a Route,
     failures: u32,
-    /// The code of the last one, if it has one of its own.
-    code: Option<&'static str>,
+    tries: Tries<'a>,
 }
 
-impl FailureStreak {
+impl<'a> FailureStreak<'a> {
+    fn new(route: &'a Route) -> Self {
+        FailureStreak { route, failures: 0, tries: Tries::new(&route.meter) }
+    }
+
     /// Reports a failure, ever more rarely while it lasts, and gives the wait before the next attempt: at most five seconds,
-    /// so that a source that comes into being is found soon.
-    fn report(&mut self, route: &Route, fault: &Fault) -> Duration {
+    /// so that a source that comes into being is found soon. `may_wait`: the next attempt may wait, for a lane, and not come back.
+    fn report(&mut self, fault: &Fault, may_wait: bool) -> Duration {
+        let route = self.route;
         if worth_logging(self.failures) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.failures + 1, code = fault.code(), "cannot open the source; trying again");
         }
-        route.meter.error(fault.code().unwrap_or(OPEN), &fault.to_string());
         let wait = route.spec.policy.backoff.wait(self.failures, route.seed).min(Duration::from_secs(5));
-        *self = FailureStreak { failures: self.failures.saturating_add(1), code: fault.code() };
+        let next = if may_wait { NextTry::MayWait(wait) } else { NextTry::Answers };
+        self.tries.failed(fault.code().unwrap_or(OPEN), &fault.to_string(), next);
+        self.failures = self.failures.saturating_add(1);
         wait
     }
 
     /// An attempt worked: the error is over.
-    fn end(&mut self, route: &Route) {
-        if let Some(code) = std::mem::take(self).code {
-            route.meter.recovered(code);
-        }
+    fn end(&mut self) {
+        self.failures = 0;
+        self.tries.worked();
     }
 }

@@ -6,10 +6,10 @@ use esclusa_pipeline::breaker::OpenBreaker;
 use esclusa_pipeline::meter::LastError;
 use serde::{Deserialize, Serialize};
 
-/// A source or an output that failed within this time counts as failing. Both are retried more often than that.
+/// An output that has given up a message within this time counts as failing.
 const FRESH_MILLIS: u64 = 30_000;
 
-/// The code of a fault of the source's shards. It lasts until a look at them succeeds.
+/// The code of a fault of the source's shards.
 pub(super) const SHARDS: &str = "source.shards";
 
 /// Whether a route does its work.
@@ -26,29 +26,25 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// The health of a route in this state; `reason` is why it is halted, `now` is in milliseconds since the Unix
-    /// epoch. Everything that makes a route unhealthy is decided here.
+    /// The health of a route in this state; `reason` is why it is halted, `failure` what it tries again until it works, `now` is in
+    /// milliseconds since the Unix epoch. With [`Health::with_breaker`] this decides everything that makes a route unhealthy: an error that
+    /// an event causes does not, since it says nothing of the next event.
     #[must_use]
     pub(crate) fn at(
         now: u64,
         state: &str,
         reason: Option<&str>,
-        last_error: Option<&LastError>,
+        failure: Option<&LastError>,
         outputs: &[OutputStatus],
     ) -> Self {
         let unwell = |code: &str, error: Option<String>| Health { healthy: false, code: code.to_owned(), error };
         if matches!(state, "paused" | "halted" | "draining" | "stopped") {
             return unwell(state, reason.map(str::to_owned));
         }
-        // Only errors of the source count: one that an event causes says nothing of the next event.
-        if let Some(error) = last_error
-            && error.code.starts_with("source.")
-            // A fault of the shards is cleared by the next look at them that succeeds, however long that takes.
-            && (error.code == SHARDS || now.saturating_sub(error.at.millis()) < FRESH_MILLIS)
-        {
+        if let Some(error) = failure {
             return unwell(&error.code, Some(error.message.clone()));
         }
-        match outputs.iter().find_map(|output| failure(output, now)) {
+        match outputs.iter().find_map(|output| failing(output, now)) {
             Some(error) => unwell("outbox.send", Some(error)),
             None => Health { healthy: true, code: "ok".to_owned(), error: None },
         }
@@ -70,7 +66,7 @@ impl Health {
 }
 
 /// The failure of an output that has messages waiting or has just given some up; `None` if it works.
-fn failure(output: &OutputStatus, now: u64) -> Option<String> {
+fn failing(output: &OutputStatus, now: u64) -> Option<String> {
     let messages = output.messages.as_ref().filter(|_| output.failing())?;
     let error = messages.last_error.as_ref()?;
     let at_present = messages.pending > 0 || now.saturating_sub(error.at.millis()) < FRESH_MILLIS;
@@ -86,25 +82,24 @@ mod tests {
     use esclusa_pipeline::output_meter::OutputReading;
 
     #[test]
-    fn a_route_is_healthy_while_it_reads_its_source_whatever_becomes_of_single_events() {
-        let code = |state, error: Option<&str>, later| {
+    fn a_route_is_unhealthy_while_it_takes_no_events_or_something_fails() {
+        let code = |state, error: Option<&str>| {
             let error = error.map(|code| LastError {
                 at: Timestamp::from_millis(1_000_000),
                 code: code.to_owned(),
                 message: "no".to_owned(),
             });
-            let health = Health::at(1_000_000 + later, state, None, error.as_ref(), &[]);
+            let health = Health::at(1_000_000, state, None, error.as_ref(), &[]);
             assert_eq!(health.healthy, health.code == "ok");
             health.code
         };
-        assert_eq!(code("running", None, 0), "ok");
-        assert_eq!(code("finished", None, 0), "ok");
-        assert_eq!(code("running", Some("rejected"), 0), "ok");
-        assert_eq!(code("running", Some("source.open"), 0), "source.open");
-        assert_eq!(code("running", Some("source.open"), FRESH_MILLIS), "ok");
-        assert_eq!(code("running", Some("source.shards"), FRESH_MILLIS), "source.shards", "until it is over");
+        assert_eq!(code("running", None), "ok");
+        assert_eq!(code("finished", None), "ok");
+        for failure in ["source.open", "source.shards", "kafka.no-topic", "engine.commit"] {
+            assert_eq!(code("running", Some(failure)), failure);
+        }
         for state in ["paused", "halted", "draining", "stopped"] {
-            assert_eq!(code(state, Some("source.open"), 0), state);
+            assert_eq!(code(state, Some("source.open")), state);
         }
     }
 

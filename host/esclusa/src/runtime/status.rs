@@ -279,8 +279,10 @@ impl Runtime {
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
         let shards = status.shards.as_ref().and_then(|shards| shards.fault.as_ref());
-        let error = shards.or(status.reading.last_error.as_ref());
-        let source = Health::at(epoch_millis(), &status.state, status.reason.as_deref(), error, &status.outputs);
+        let now = epoch_millis();
+        let failure = route.meter.failure(now);
+        let failure = shards.or(failure.as_ref());
+        let source = Health::at(now, &status.state, status.reason.as_deref(), failure, &status.outputs);
         status.health = source.with_breaker(status.breaker.as_ref());
         if let Some(fault) = shards {
             status.reading.last_error = Some(fault.clone());

@@ -79,6 +79,8 @@ fn on_a_small_disk() {
         let error = router.route("lines").map(|status| status["reading"]["last_error"].clone()).unwrap_or_default();
         error["code"] == "engine.commit" && error["message"].as_str().is_some_and(|why| why.contains("is full"))
     });
+    router
+        .until("the route is unhealthy", |router| router.route("lines").unwrap()["health"]["code"] == "engine.commit");
     // The background work of the store must not fail for good meanwhile.
     let full = Instant::now();
     router.until("it was full for a while", |_| full.elapsed() > QUIET);
@@ -86,6 +88,7 @@ fn on_a_small_disk() {
 
     std::fs::remove_file(ballast).unwrap();
     router.until("it has gone on by itself", |router| done(router, "lines") == 20);
+    router.until("the route is well", |router| router.route("lines").unwrap()["health"]["code"] == "ok");
     router.write("more.jsonl", orders(3000, 10));
     router.ok(&["send", "orders", "more.jsonl"]);
     router.until("it takes events again", |router| done(router, "orders") == 3010);
@@ -134,7 +137,7 @@ fn a_write_that_fails_midway_ends_the_router_and_loses_nothing() {
     router.write("lines.jsonl", "");
     // The limit of file sizes is little more than the size of a new journal of the store.
     router.wrap("trap '' XFSZ; ulimit -f 133120; exec \"$0\" \"$@\"", &["run"]);
-    router.until("the router is ready", |router| router.get("/readyz").is_some());
+    router.until_ready();
     router.write("orders.jsonl", orders(0, 3000));
     router.ok(&["send", "orders", "orders.jsonl"]);
     router.until("the orders are done", |router| done(router, "orders") == 3000);

@@ -103,14 +103,22 @@ fn brokers_that_do_not_answer_are_reported_with_the_section_and_the_remedy() {
 #[test]
 fn a_topic_that_is_missing_is_reported_by_name() {
     let Some(brokers) = brokers("a_topic_that_is_missing_is_reported_by_name") else { return };
-    let router = router(&brokers, "missing");
+    let mut router = router(&brokers, "missing");
     let output = router.run(&["validate"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{said}");
     let expected = format!("[source.orders] there is no topic \"missing-{}\": create it", std::process::id());
     assert!(said.contains(&expected), "{said}");
+    // A router that runs says so too: its route is unhealthy until the topic is there.
+    router.spawn(&[]);
+    router.until("the route says what is wrong", |router| {
+        router.route("orders").is_some_and(|route| route["health"]["code"] == "kafka.no-topic")
+    });
+    assert_eq!(router.request("GET", "/readyz?route=orders", &[], b"").unwrap().0, 503);
     topics(&router, &["create"]);
     router.ok(&["validate"]);
+    router.until("the route is well", |router| router.route("orders").unwrap()["health"]["healthy"] == true);
+    assert_eq!(router.signal("TERM"), 0);
 }
 
 #[test]

@@ -88,8 +88,11 @@ impl Scene {
         let (run, resource) = (self.run.clone(), resource.replace("RUN", &self.run));
         self.router.until(&format!("{resource} is named"), |router| {
             let status = Scene::status(router, &run, source);
-            status
-                .is_some_and(|s| s["reading"]["last_error"]["message"].as_str().is_some_and(|m| m.contains(&resource)))
+            // Whatever fails, and with whatever code: the route does not do its work.
+            status.is_some_and(|s| {
+                s["reading"]["last_error"]["message"].as_str().is_some_and(|m| m.contains(&resource))
+                    && s["health"]["healthy"] == false
+            })
         });
         let log = self.router.log();
         let line = log.lines().rfind(|line| line.contains(&resource)).unwrap();
