@@ -54,7 +54,7 @@ impl RetryBudget {
     }
 }
 
-/// Between three quarters of `wait` and all of it, so that workers do not all ask at the same moment.
+/// Between three quarters of `wait` and all of it, so that processes and pollers do not all ask at the same moment.
 pub(crate) fn jitter(wait: Duration) -> Duration {
     let random = random() % 256;
     wait.saturating_mul(768 + random as u32) / 1024

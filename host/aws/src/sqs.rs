@@ -1,6 +1,6 @@
 //! SQS queues as sources, standard and FIFO.
 //!
-//! Workers receive messages, keep them invisible while they have them, and give batches. No message is deleted before
+//! Pollers receive messages, keep them invisible while they have them, and give batches. No message is deleted before
 //! its effects are confirmed (invariant 1). A message that this process loses comes again when its visibility timeout
 //! passes (invariant 2).
 //!
@@ -14,11 +14,11 @@
 
 mod ack_tracker;
 mod drained;
+mod poller_buffer;
+mod queue_poller;
 mod queue_requests;
-mod queue_worker;
 mod received_message;
 mod shared_receiver;
-mod worker_buffer;
 
 use crate::client::Clients;
 use crate::progress::ProgressStore;
@@ -31,8 +31,8 @@ use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
 use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
+use queue_poller::SqsSource;
 use queue_requests::SqsQueue;
-use queue_worker::SqsSource;
 pub use shared_receiver::Routes;
 use shared_receiver::SharedReceiver;
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub struct QueueReader {
     /// Source name in routes.toml.
     pub source: Arc<str>,
     /// Batches in work at once (Lambda's `MaximumConcurrency`); at least one.
-    pub workers: usize,
+    pub pollers: usize,
 }
 
 /// The queues that routes of this process read. Clones are the same.

@@ -19,7 +19,7 @@ pub struct SourceSpec {
     /// Source kind as written in routes.toml.
     pub kind: Arc<str>,
     /// Lanes of a source without lanes of its own, such as a queue: at least one.
-    pub workers: usize,
+    pub pollers: usize,
 }
 
 impl SourceSpec {

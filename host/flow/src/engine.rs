@@ -23,7 +23,7 @@ pub enum Progress {
         to: Token,
     },
     /// Queue: messages to delete and messages to release. A receipt that is no longer valid (its visibility timed out and
-    /// another worker received the message) refuses the commit with [`Fault::LeaseLost`].
+    /// another poller or process received the message) refuses the commit with [`Fault::LeaseLost`].
     Receipts {
         /// Finished messages.
         delete: Vec<Token>,

@@ -30,7 +30,7 @@ pub enum Fault {
         /// What was found, and the remedy.
         reason: String,
     },
-    /// The lane belongs to another worker now: commit nothing more and end the lane. Not an error.
+    /// The lane belongs to another poller or process now: commit nothing more and end the lane. Not an error.
     #[error("lease lost: {0}")]
     LeaseLost(String),
     /// Should not happen.

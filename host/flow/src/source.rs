@@ -77,7 +77,7 @@ pub trait Source: Send {
     }
 }
 
-/// A unit of order, or one worker of an unordered source.
+/// A unit of order, or one poller of an unordered source.
 pub trait Lane: Send {
     /// Its name: partition, message group, file. Empty if the source's lanes have no names.
     fn id(&self) -> &str;
@@ -93,7 +93,7 @@ pub trait Lane: Send {
     /// Waits until a pull may give something that the last one did not. Cancel-safe; may wake for nothing.
     fn ready(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Keeps the last batch from other workers while it is in work: a queue extends the visibility timeout of the messages
+    /// Keeps the last batch from other pollers and processes while it is in work: a queue extends the visibility timeout of the messages
     /// from time to time. Never ends; cancel-safe.
     fn keep(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())

@@ -40,7 +40,7 @@ pub(crate) enum DeliveryEnd {
     Halted,
     /// The route stops; events that are not settled are not done.
     Stopped,
-    /// The lane belongs to another worker; nothing more may be committed.
+    /// The lane belongs to another poller or process; nothing more may be committed.
     Lost,
 }
 
@@ -95,7 +95,7 @@ impl<'a> BatchDelivery<'a> {
         BatchDelivery { delivery, filtering, work }
     }
 
-    /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit.
+    /// Delivers the batch. `lane` keeps its events from others meanwhile, and gets their verdicts after each commit.
     /// `None` for a lane that runs ahead.
     pub(crate) async fn run(
         &mut self,
@@ -233,7 +233,7 @@ impl BatchInWork<'_> {
     }
 }
 
-/// The steps of a lane's delivery. During each step the lane keeps the batch from other workers, unless it runs ahead.
+/// The steps of a lane's delivery. During each step the lane keeps the batch from others, unless it runs ahead.
 struct LaneSteps<'w, 'a, 'l, 'd> {
     work: &'w mut BatchInWork<'a>,
     lane: Option<&'l mut (dyn Lane + 'd)>,
@@ -323,7 +323,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             commit.answers = work.answers(lane, settlement, &replies);
         }
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
-        // The slot comes first: after the commit another worker may get the message group, and has to send after this one. Lanes
+        // The slot comes first: after the commit another poller may get the message group, and has to send after this one. Lanes
         // without a name have no order to keep.
         let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() {
             None

@@ -28,7 +28,7 @@ pub(crate) enum LaneEnd {
     Finished,
     /// The route stops.
     Stopped,
-    /// Another worker has it, or its position has moved. The route decides whether to open it again.
+    /// Another poller or process has it, or its position has moved. The route decides whether to open it again.
     Lost,
 }
 

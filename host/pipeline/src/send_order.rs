@@ -1,7 +1,7 @@
 //! Messages of a lane go out in the order of their commits, also if several tasks commit for the lane.
 //!
-//! With its commit a message group of a queue is free for the next worker, before the messages of that commit are sent.
-//! So a task takes the lane's slot before it commits, and the next worker's messages wait behind it.
+//! With its commit a message group of a queue is free for the next poller, before the messages of that commit are sent.
+//! So a task takes the lane's slot before it commits, and the next poller's messages wait behind it.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;

@@ -181,8 +181,8 @@ async fn after_loss(
 }
 
 /// Sends recorded outboxes that the lane's task did not send: it panicked between a commit and its messages, or got no answer
-/// from a commit that happened. Workers of an unordered source share the empty name, so an outbox of theirs may be one that
-/// another worker is sending right now: those are sent at the next start.
+/// from a commit that happened. Pollers of an unordered source share the empty name, so an outbox of theirs may be one that
+/// another poller is sending right now: those are sent at the next start.
 async fn send_recorded(route: &Route, lane: &str) {
     if lane.is_empty() {
         return;

@@ -38,7 +38,7 @@ pub enum Trouble {
     Conflict,
     /// The commit is too large; not one of a single event.
     TooLarge,
-    /// The lane belongs to another worker.
+    /// The lane belongs to another process.
     LeaseLost,
 }
 

@@ -44,7 +44,7 @@ pub enum Drained {
     AskAt(Instant),
 }
 
-/// The last answer of a queue, shared by the workers of a route, so that they ask at most once in [`PAUSE`].
+/// The last answer of a queue, shared by the pollers of a route, so that they ask at most once in [`PAUSE`].
 #[derive(Debug, Default)]
 pub struct DrainedAnswer(Option<(Instant, bool)>);
 

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) const TEN: usize = 10;
 /// Requests of a batch at the same time.
 const AT_ONCE: usize = 8;
-/// How long a worker waits before it asks, so that other workers share the answer.
+/// How long a poller waits before it asks, so that other pollers share the answer.
 const GATHER: Duration = Duration::from_millis(20);
 /// How often the failed entries of a batch are sent before the caller gets the fault.
 const ROUNDS: u32 = 4;
@@ -113,7 +113,7 @@ impl SqsQueue {
     }
 
     /// Whether nothing will come for a route without a new message, for a pull that began at `began` and found nothing.
-    /// Asks the queue at most every second, for all workers of the route, which share `answer`; workers that ask
+    /// Asks the queue at most every second, for all pollers of the route, which share `answer`; pollers that ask
     /// meanwhile wait for its answer. `waiting_for_others`: the number of messages in flight that the route has
     /// finished.
     ///
@@ -129,7 +129,7 @@ impl SqsQueue {
         if let Some(known) = answer.for_pull(began, Instant::now()) {
             return Ok(known);
         }
-        // Workers often ask at the same moment: one request answers them all.
+        // Pollers often ask at the same moment: one request answers them all.
         sleep(GATHER).await;
         let (asked, waiting_for_others) = (Instant::now(), waiting_for_others());
         let backlog = self.backlog().await?;

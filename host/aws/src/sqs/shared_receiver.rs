@@ -1,11 +1,11 @@
 //! Receives messages for all routes of this process that read one source, and sends what they settle.
 //!
-//! Each worker receives for all routes. It keeps the messages for its own route; those for another wait in that route's
-//! inbox, which its workers empty before they receive. Inboxes have a limit in messages and bytes: while one is full
+//! Each poller receives for all routes. It keeps the messages for its own route; those for another wait in that route's
+//! inbox, which its pollers empty before they receive. Inboxes have a limit in messages and bytes: while one is full
 //! nobody receives, so that a route that falls behind or is paused bounds how far the others run ahead. The inbox of a
 //! single route is always empty.
 //!
-//! No lock is held across an await. Extensions and releases that no batch asks for are sent by one worker at a time.
+//! No lock is held across an await. Extensions and releases that no batch asks for are sent by one poller at a time.
 
 use super::ack_tracker::{AckTracker, QueueChanges};
 use super::queue_requests::{MessageChange, SqsQueue};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Most messages of an inbox; one receive of each worker may exceed it. Together with the messages in work that is well
+/// Most messages of an inbox; one receive of each poller may exceed it. Together with the messages in work that is well
 /// below the 20,000 that a FIFO queue may have in flight.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
 const FULL: usize = 10_000;
@@ -36,7 +36,7 @@ struct Inbox {
     most: usize,
     /// How often the route has the source open.
     open: usize,
-    /// Wakes the route's workers.
+    /// Wakes the route's pollers.
     news: watch::Sender<()>,
 }
 
@@ -73,7 +73,7 @@ impl ReceiverState {
     fn due_changes(&mut self, now: Instant) -> (Vec<(Box<str>, Duration)>, QueueChanges) {
         let due = (self.acks.extensions(now), self.acks.ready(now));
         let full = |inboxes: &BTreeMap<_, Inbox>| inboxes.values().any(Inbox::full);
-        // Workers of other routes sleep while an inbox is full, and only a change from full wakes them.
+        // Pollers of other routes sleep while an inbox is full, and only a change from full wakes them.
         let was_full = full(&self.inboxes);
         for (route, inbox) in &mut self.inboxes {
             inbox.waiting.retain(|message| self.acks.waits(route, &message.receipt.handle));
@@ -97,7 +97,7 @@ pub struct SharedReceiver {
     pub queue: SqsQueue,
     source: Arc<str>,
     state: Mutex<ReceiverState>,
-    /// Taken by the worker that extends, or sends changes that no batch asked for.
+    /// Taken by the poller that extends, or sends changes that no batch asked for.
     turn: tokio::sync::Mutex<()>,
     /// Messages that waited when SQS was last asked.
     waiting: Mutex<Option<u64>>,
@@ -234,7 +234,7 @@ impl SharedReceiver {
     }
 
     /// Takes up to `most` messages and about `bytes` bytes from a route's inbox, in order, and at least one if there is
-    /// any. Of a FIFO queue it takes all messages of one group: no other worker of the route has any of that group.
+    /// any. Of a FIFO queue it takes all messages of one group: no other poller of the route has any of that group.
     pub fn take(&self, route: &str, most: usize, bytes: usize) -> Vec<ReceivedMessage> {
         let mut state = self.state();
         let ReceiverState { acks, inboxes, .. } = &mut *state;
@@ -306,7 +306,7 @@ impl SharedReceiver {
         if self.acks(|acks| acks.ready(Instant::now())) == QueueChanges::default() {
             return Ok(());
         }
-        // Asked again after the turn: the worker before may have sent the changes.
+        // Asked again after the turn: the poller before may have sent the changes.
         let _turn = self.turn.lock().await;
         let changes = self.acks(|acks| acks.ready(Instant::now()));
         self.apply(&changes).await
@@ -346,7 +346,7 @@ impl SharedReceiver {
         }
     }
 
-    /// Keeps all received messages invisible, also those that other workers receive meanwhile. Never ends; cancel-safe.
+    /// Keeps all received messages invisible, also those that other pollers receive meanwhile. Never ends; cancel-safe.
     pub async fn extend(&self) {
         let mut warned = false;
         loop {

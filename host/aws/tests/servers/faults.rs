@@ -140,7 +140,7 @@ async fn a_request_that_is_refused_for_its_time_says_so_and_is_made_again() {
     let Fate::Answer(_, body) = skewed else { panic!("an answer") };
     let (faulty, _) = faulty::clients(move |_| Fate::Answer(403, body.clone())).await;
     let settings = SqsSettings { queue: "jobs".into(), ..SqsSettings::default() };
-    let reader = QueueReader { route: "r".into(), source: "s".into(), workers: 1 };
+    let reader = QueueReader { route: "r".into(), source: "s".into(), pollers: 1 };
     let Err(Fault::Transient(why)) = SqsQueues::default().open(&faulty, &settings, reader).await else {
         panic!("it may pass")
     };

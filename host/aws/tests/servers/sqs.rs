@@ -54,13 +54,13 @@ async fn send(client: &Client, queue: &str, messages: &[(String, String)]) {
     }
 }
 
-async fn open_at(place: ServiceLocation, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
+async fn open_at(place: ServiceLocation, queue: &str, pollers: usize) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
     let settings = SqsSettings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
-    SqsQueues::default().open(&clients().await, &settings, reader("route", workers)).await.unwrap()
+    SqsQueues::default().open(&clients().await, &settings, reader("route", pollers)).await.unwrap()
 }
 
-fn reader(route: &str, workers: usize) -> QueueReader {
-    QueueReader { route: route.into(), source: "jobs".into(), workers }
+fn reader(route: &str, pollers: usize) -> QueueReader {
+    QueueReader { route: route.into(), source: "jobs".into(), pollers }
 }
 
 async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
@@ -107,11 +107,11 @@ async fn open_for(
     queues: &SqsQueues,
     queue: &str,
     route: &str,
-    workers: usize,
+    pollers: usize,
 ) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
     let visibility_timeout = Some(Duration::from_secs(1));
     let settings = SqsSettings { queue: queue.to_owned(), visibility_timeout, ..SqsSettings::default() };
-    queues.open(&clients().await, &settings, reader(route, workers)).await.unwrap()
+    queues.open(&clients().await, &settings, reader(route, pollers)).await.unwrap()
 }
 
 /// An engine that does nothing but settle, for each route.
@@ -252,14 +252,14 @@ async fn a_closed_source_gives_back_what_it_holds() {
     let messages = [("g", "1"), ("h", "2"), ("g", "3")].map(|(group, payload)| (group.to_owned(), payload.to_owned()));
     send(&client, &queue, &messages).await;
     let (mut source, _) = SqsQueues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
-    let mut worker = lane(&mut *source).await;
-    assert_eq!(payloads(&next(&mut *worker).await), ["1", "3"], "in work, and the other group waits");
-    drop(worker);
+    let mut poller = lane(&mut *source).await;
+    assert_eq!(payloads(&next(&mut *poller).await), ["1", "3"], "in work, and the other group waits");
+    drop(poller);
     source.close().await;
     let (mut other, _) = open(&queue).await;
-    let mut worker = lane(&mut *other).await;
-    let mut seen = payloads(&next(&mut *worker).await);
-    seen.extend(payloads(&next(&mut *worker).await));
+    let mut poller = lane(&mut *other).await;
+    let mut seen = payloads(&next(&mut *poller).await);
+    seen.extend(payloads(&next(&mut *poller).await));
     seen.sort();
     assert_eq!(seen, ["1", "2", "3"]);
 }
@@ -268,8 +268,8 @@ async fn a_closed_source_gives_back_what_it_holds() {
 async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
     let (client, queue) = make(false).await;
     let (mut source, progress_store) = open_at(ServiceLocation::default(), &queue, 3).await;
-    let mut workers = [lane(&mut *source).await, lane(&mut *source).await, lane(&mut *source).await];
-    let pulls = workers.iter_mut().map(|worker| worker.pull(LIMIT));
+    let mut pollers = [lane(&mut *source).await, lane(&mut *source).await, lane(&mut *source).await];
+    let pulls = pollers.iter_mut().map(|poller| poller.pull(LIMIT));
     let drained = futures_util::future::join_all(pulls).await;
     assert!(drained.iter().all(|pull| *pull == Ok(Pull::Empty { drained: true })), "one answer for all: {drained:?}");
     // Somebody else has a message in hand: it may come back.
@@ -282,14 +282,14 @@ async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
     let mut theirs = lane(&mut *other).await;
     send(&client, &queue, &loose(["a"])).await;
     let batch = next(&mut *theirs).await;
-    for worker in &mut workers {
-        assert_eq!(worker.pull(LIMIT).await, Ok(Pull::Empty { drained: false }));
+    for poller in &mut pollers {
+        assert_eq!(poller.pull(LIMIT).await, Ok(Pull::Empty { drained: false }));
     }
     progress_store.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
     let again = async {
-        for worker in &mut workers {
-            while worker.pull(LIMIT).await.unwrap() != (Pull::Empty { drained: true }) {
-                worker.ready().await;
+        for poller in &mut pollers {
+            while poller.pull(LIMIT).await.unwrap() != (Pull::Empty { drained: true }) {
+                poller.ready().await;
             }
         }
     };
@@ -321,13 +321,13 @@ async fn expired_credentials_are_tried_again() {
     let faults = FaultProxy::before(&endpoint("SQS")).await;
     let (mut source, _) = open_at(behind(&faults), &queue, 1).await;
     faults.fail("ReceiveMessage", 0..4, InjectedFailure::Error { status: 400, code: "ExpiredToken" });
-    let mut worker = lane(&mut *source).await;
-    let answer = worker.pull(LIMIT).await;
+    let mut poller = lane(&mut *source).await;
+    let answer = poller.pull(LIMIT).await;
     assert!(matches!(&answer, Err(Fault::Transient(why)) if why.contains(&queue)), "{answer:?}");
     while faults.calls("ReceiveMessage") < 4 {
-        assert!(matches!(worker.pull(LIMIT).await, Err(Fault::Transient(_))));
+        assert!(matches!(poller.pull(LIMIT).await, Err(Fault::Transient(_))));
     }
-    assert_eq!(payloads(&next(&mut *worker).await), ["a"]);
+    assert_eq!(payloads(&next(&mut *poller).await), ["a"]);
 }
 
 #[tokio::test]
@@ -349,10 +349,10 @@ async fn fifty_groups_keep_their_order_through_failures() {
     send(&client, &queue, &messages).await;
     let (mut source, progress_store) = open_at(ServiceLocation::default(), &queue, 4).await;
     let done: Arc<Mutex<BTreeMap<String, Vec<usize>>>> = Arc::default();
-    let mut workers = tokio::task::JoinSet::new();
+    let mut pollers = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let (mut lane, progress_store, done) = (lane(&mut *source).await, progress_store.clone(), done.clone());
-        workers.spawn(async move {
+        pollers.spawn(async move {
             while done.lock().unwrap().values().map(Vec::len).sum::<usize>() < GROUPS * EACH {
                 match lane.pull(LIMIT).await.unwrap() {
                     Pull::Batch(batch) => handle(&mut *lane, &*progress_store, &batch, &done).await,
@@ -361,7 +361,7 @@ async fn fifty_groups_keep_their_order_through_failures() {
             }
         });
     }
-    timeout(Duration::from_secs(120), async { while workers.join_next().await.transpose().unwrap().is_some() {} })
+    timeout(Duration::from_secs(120), async { while pollers.join_next().await.transpose().unwrap().is_some() {} })
         .await
         .expect("no group starves");
     let done = done.lock().unwrap();

@@ -228,7 +228,7 @@ mod tests {
     const LIMIT: Limit = Limit { events: 1_000_000, bytes: 64 << 20, window: Duration::ZERO };
 
     fn opener(store: &Store, interval: Duration) -> GenerateOpener {
-        let spec = SourceSpec { route: "r".into(), source: "ticks".into(), kind: "generate".into(), workers: 1 };
+        let spec = SourceSpec { route: "r".into(), source: "ticks".into(), kind: "generate".into(), pollers: 1 };
         let events = vec![serde_json::json!({"n": "{seq}"})];
         let generated = GeneratorSettings { interval, per_tick: 1, count: None, events, key: String::new() };
         GenerateOpener { store: store.clone(), spec, generated }

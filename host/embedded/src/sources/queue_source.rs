@@ -1,4 +1,4 @@
-//! A queue as a source: workers that each receive batches of one group, or of messages without a group.
+//! A queue as a source: pollers that each receive batches of one group, or of messages without a group.
 
 use crate::progress::SourceSpec;
 use crate::queues::{MessageQueue, ReceiveOutcome, receive};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// A queue as a source: as many lanes as the route has workers.
+/// A queue as a source: as many lanes as the route has pollers.
 pub(crate) struct EmbeddedQueueSource {
     store: Store,
     spec: SourceSpec,
@@ -45,12 +45,12 @@ impl EmbeddedQueueSource {
 
 impl Source for EmbeddedQueueSource {
     fn caught_up(&self) -> bool {
-        self.given >= self.spec.workers.max(1)
+        self.given >= self.spec.pollers.max(1)
     }
 
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
-            if self.given >= self.spec.workers.max(1) {
+            if self.given >= self.spec.pollers.max(1) {
                 return std::future::pending().await;
             }
             let consumer = self.consumer().await?;
@@ -184,7 +184,7 @@ mod tests {
         let (report, was_freed) = oneshot::channel();
         let busy = move |_: &mut crate::transaction::Transaction<'_>| Ok(freed.recv_timeout(PATIENCE).is_ok());
         store.writer().submit(0, Demand::Alone, busy, move |result: Result<bool, Fault>| drop(report.send(result)));
-        let spec = SourceSpec { route: "r".into(), source: "jobs".into(), kind: "queue".into(), workers: 1 };
+        let spec = SourceSpec { route: "r".into(), source: "jobs".into(), kind: "queue".into(), pollers: 1 };
         let mut source = store.queue_source(spec, "jobs").unwrap();
         // If the writer has given up waiting, the assertion below says so.
         let other = async { free.send(()).unwrap_or_default() };

@@ -154,7 +154,7 @@ mod tests {
         const YEAR: u64 = 365 * 86_400_000;
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreSchema::default()).unwrap();
-        let spec = SourceSpec { route: "r".into(), source: "hourly".into(), kind: "schedule".into(), workers: 1 };
+        let spec = SourceSpec { route: "r".into(), source: "hourly".into(), kind: "schedule".into(), pollers: 1 };
         let (cron, event) = (Cron::from_str("0 * * * *").unwrap(), serde_json::Value::Null);
         let mut lane = ScheduleLane { spec: spec.clone(), cron: cron.clone(), event: event.clone(), done: 0 };
         assert!(matches!(lane.pull_now(), Ok(Pull::Batch(_))));

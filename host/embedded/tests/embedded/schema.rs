@@ -35,7 +35,7 @@ pub(super) fn schema() -> StoreSchema {
 }
 
 pub(super) fn spec(route: &str) -> SourceSpec {
-    SourceSpec { route: route.into(), source: "src".into(), kind: "stream".into(), workers: 1 }
+    SourceSpec { route: route.into(), source: "src".into(), kind: "stream".into(), pollers: 1 }
 }
 
 pub(super) fn text(value: &str) -> Value {

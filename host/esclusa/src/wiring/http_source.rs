@@ -102,11 +102,11 @@ impl HttpSource {
         wait.await.map_err(|_| Unanswered::Gone)
     }
 
-    /// The source for `route`: as many lanes as it has workers.
+    /// The source for `route`: as many lanes as it has pollers.
     #[must_use]
-    pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
+    pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, pollers: usize) -> Box<dyn Source> {
         let origin = BatchOrigin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
-        Box::new(HttpLanes { http_source: self.clone(), origin, left: workers.max(1) })
+        Box::new(HttpLanes { http_source: self.clone(), origin, left: pollers.max(1) })
     }
 }
 
@@ -128,7 +128,7 @@ impl Source for HttpLanes {
     }
 
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
-        let worker = HttpLane {
+        let poller = HttpLane {
             http_source: self.http_source.clone(),
             origin: self.origin.clone(),
             first: None,
@@ -136,7 +136,7 @@ impl Source for HttpLanes {
         };
         let lane = self.left.checked_sub(1).map(|left| {
             self.left = left;
-            Box::new(worker) as Box<dyn Lane>
+            Box::new(poller) as Box<dyn Lane>
         });
         Box::pin(std::future::ready(Ok(lane)))
     }

@@ -53,7 +53,7 @@ pub(crate) fn opener(
 /// A route as a reader of its source.
 pub(super) fn reader(route: &plan::RouteSpec, source: &plan::Source) -> SourceSpec {
     let kind = source.kind().into();
-    SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency }
+    SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, pollers: route.concurrency }
 }
 
 /// The positions of lanes in the embedded engine.
@@ -83,7 +83,7 @@ fn open(
         plan::Source::Http { reply: true, .. } => {
             let http_source = http_source
                 .ok_or_else(|| Fault::Bug("an http source with replies is opened without its requests".to_owned()))?;
-            Ok(http_source.source(spec.route, spec.source, spec.workers))
+            Ok(http_source.source(spec.route, spec.source, spec.pollers))
         }
         plan::Source::Generate { interval, per_tick, count, events, key } => {
             let generated = GeneratorSettings {

@@ -46,7 +46,7 @@ async fn a_route_that_is_done_does_not_see_again_what_another_gave_back() {
         assert_eq!(batch.columns.attempts, [attempt]);
         second.settle("", &Progress::Receipts { delete: vec![], release: release(&batch) }).await.unwrap();
         two.settled(&[Settled { token: &tokens(&batch)[0], verdict: &Verdict::Released(Duration::ZERO), reply: None }]);
-        // Whichever worker receives it.
+        // Whichever poller receives it.
         let pulled = one.pull(LIMIT).await.unwrap();
         assert!(matches!(pulled, Pull::Empty { .. }), "{pulled:?}");
     }
@@ -102,9 +102,9 @@ async fn a_route_that_goes_is_not_waited_for_and_one_that_comes_gets_what_is_hel
     });
     assert!(kept.await.is_err());
     let (mut two, _) = open_for(&queues, &queue, "two", 1).await;
-    let mut worker = lane(&mut *two).await;
-    assert_eq!(next(&mut *worker).await.columns.attempts, [1]);
-    drop(worker);
+    let mut poller = lane(&mut *two).await;
+    assert_eq!(next(&mut *poller).await.columns.attempts, [1]);
+    drop(poller);
     two.close().await;
     // It went without having done it; now nobody waits for it any more.
     let routes = Routes::from([("one".into(), 1 << 20)]);
@@ -166,17 +166,17 @@ async fn the_last_route_that_closes_shows_what_waits_for_any() {
     };
     let (mut one, first) = queues.open(&clients().await, &settings, reader("one", 1)).await.unwrap();
     let (mut two, _second) = queues.open(&clients().await, &settings, reader("two", 1)).await.unwrap();
-    let mut worker = lane(&mut *one).await;
-    let batch = next(&mut *worker).await;
+    let mut poller = lane(&mut *one).await;
+    let batch = next(&mut *poller).await;
     let tokens = tokens(&batch);
     first.settle("", &Progress::Receipts { delete: tokens, release: vec![] }).await.unwrap();
-    drop(worker);
+    drop(poller);
     one.close().await;
     two.close().await;
     let (mut other, _) = open(&queue).await;
-    let mut worker = lane(&mut *other).await;
+    let mut poller = lane(&mut *other).await;
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < 2 {
-        seen.extend(payloads(&next(&mut *worker).await));
+        seen.extend(payloads(&next(&mut *poller).await));
     }
 }

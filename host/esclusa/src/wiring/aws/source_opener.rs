@@ -72,7 +72,7 @@ impl AwsSourceOpener {
                 let (queue, visibility_timeout) = (queue.clone(), *visibility_timeout);
                 let settings = sqs::SqsSettings { queue, place: place.clone(), visibility_timeout };
                 let (route, source) = (self.route.name.clone(), self.route.source.clone());
-                let reader = sqs::QueueReader { route, source, workers: self.route.concurrency };
+                let reader = sqs::QueueReader { route, source, pollers: self.route.concurrency };
                 let opened = self.cloud.queues.open(clients, &settings, reader).await;
                 opened.map(|(source, progress_store)| (source, Some(progress_store)))
             }

@@ -1,14 +1,14 @@
-//! The workers of a queue as lanes: each receives messages, keeps them invisible, and gives one batch at a time.
+//! The pollers of a queue as lanes: each receives messages, keeps them invisible, and gives one batch at a time.
 //!
 //! Receives run in tasks of their own, so that a cancelled pull loses no message that is on its way. When its source
 //! ends, a route's unfinished messages are released.
 
 use super::QueueReader;
 use super::drained::{Drained, DrainedAnswer};
+use super::poller_buffer::PollerBuffer;
 use super::queue_requests::TEN;
 use super::received_message::ReceivedMessage;
 use super::shared_receiver::{RouteSubscription, SharedReceiver};
-use super::worker_buffer::WorkerBuffer;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::event::BatchOrigin;
@@ -37,14 +37,14 @@ struct Receiving {
     waits: bool,
 }
 
-/// Receives that ended workers left on their way.
+/// Receives that ended pollers left on their way.
 type LeftReceives = Arc<Mutex<Vec<Receiving>>>;
 
 /// An SQS queue as the source of one route.
 pub(crate) struct SqsSource {
     receiver: Arc<SharedReceiver>,
     reader: QueueReader,
-    /// The workers hold it too: the route has the queue open until the last of them is gone.
+    /// The pollers hold it too: the route has the queue open until the last of them is gone.
     subscription: Option<Arc<RouteSubscription>>,
     answer: Arc<tokio::sync::Mutex<DrainedAnswer>>,
     given: usize,
@@ -52,7 +52,7 @@ pub(crate) struct SqsSource {
 }
 
 impl SqsSource {
-    /// A source without workers yet.
+    /// A source without pollers yet.
     pub(crate) fn new(receiver: Arc<SharedReceiver>, reader: QueueReader) -> Self {
         let subscription = Some(Arc::new(receiver.clone().open(&reader.route)));
         SqsSource { receiver, reader, subscription, answer: Arc::default(), given: 0, left: LeftReceives::default() }
@@ -66,26 +66,26 @@ impl Source for SqsSource {
                 return std::future::pending().await;
             };
             self.given += 1;
-            let worker = QueueWorker {
+            let poller = QueuePoller {
                 receiver: self.receiver.clone(),
                 reader: self.reader.clone(),
                 news: subscription.news.clone(),
                 _subscription: subscription,
                 answer: self.answer.clone(),
                 left: self.left.clone(),
-                buffer: WorkerBuffer::default(),
+                buffer: PollerBuffer::default(),
                 receiving: None,
                 failed: None,
                 poll: Duration::from_secs(1),
                 look: None,
                 most: TEN,
             };
-            Ok(Some(Box::new(worker) as Box<dyn Lane>))
+            Ok(Some(Box::new(poller) as Box<dyn Lane>))
         })
     }
 
     fn caught_up(&self) -> bool {
-        self.given >= self.reader.workers.max(1)
+        self.given >= self.reader.pollers.max(1)
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
@@ -105,7 +105,7 @@ impl Source for SqsSource {
     }
 }
 
-struct QueueWorker {
+struct QueuePoller {
     receiver: Arc<SharedReceiver>,
     reader: QueueReader,
     /// Changes when a message comes for the route, or an inbox is no longer full.
@@ -113,7 +113,7 @@ struct QueueWorker {
     _subscription: Arc<RouteSubscription>,
     answer: Arc<tokio::sync::Mutex<DrainedAnswer>>,
     left: LeftReceives,
-    buffer: WorkerBuffer,
+    buffer: PollerBuffer,
     receiving: Option<Receiving>,
     /// A fault of a receive that ended in [`Lane::ready`]; the next pull reports it.
     failed: Option<Fault>,
@@ -125,7 +125,7 @@ struct QueueWorker {
     most: usize,
 }
 
-impl QueueWorker {
+impl QueuePoller {
     /// Receives, or waits for the receive on its way. Cancel-safe.
     async fn receive(&mut self, most: usize, wait: Duration) -> Result<usize, Fault> {
         let receiving = self.receiving.get_or_insert_with(|| {
@@ -182,7 +182,7 @@ impl QueueWorker {
         Ok(Pull::Batch(Batch { origin, columns: columns.into(), claims, previous: None }))
     }
 
-    /// Takes the messages that other workers received for the route, then receives until the batch is full or its
+    /// Takes the messages that other pollers received for the route, then receives until the batch is full or its
     /// window has passed. One receive gives the messages of a FIFO queue's group; SQS gives no more of that group while
     /// they are in flight.
     async fn fill(&mut self, limit: Limit) -> Result<(), Fault> {
@@ -263,7 +263,7 @@ async fn news_arrived(news: &mut watch::Receiver<()>) {
     }
 }
 
-impl Lane for QueueWorker {
+impl Lane for QueuePoller {
     fn id(&self) -> &str {
         ""
     }
@@ -285,7 +285,7 @@ impl Lane for QueueWorker {
     }
 }
 
-impl Drop for QueueWorker {
+impl Drop for QueuePoller {
     fn drop(&mut self) {
         self.left.lock().extend(self.receiving.take());
     }

@@ -1,4 +1,4 @@
-//! The messages of one worker: the batch in work, and those that wait for their turn. Whether a message still waits for
+//! The messages of one poller: the batch in work, and those that wait for their turn. Whether a message still waits for
 //! the route is known to the [`AckTracker`](super::ack_tracker::AckTracker).
 //!
 //! Pure. Gives the messages of one group after the other, each group in order (invariant 3).
@@ -9,16 +9,16 @@ use esclusa_flow::event::Columns;
 use esclusa_flow::source::Limit;
 use std::collections::{HashSet, VecDeque};
 
-/// The messages of one worker.
+/// The messages of one poller.
 #[derive(Debug, Default)]
-pub(crate) struct WorkerBuffer {
+pub(crate) struct PollerBuffer {
     /// Receipt handles of the last batch, as far as it is not settled.
     work: Vec<Box<str>>,
     /// In the order of their receipt.
     waiting: VecDeque<ReceivedMessage>,
 }
 
-impl WorkerBuffer {
+impl PollerBuffer {
     /// Adds messages that were received.
     pub(crate) fn add(&mut self, received: Vec<ReceivedMessage>) {
         self.waiting.extend(received);

@@ -1,4 +1,4 @@
-//! Tests of a worker's buffer.
+//! Tests of a poller's buffer.
 
 use super::*;
 use crate::sqs::received_message::received;
@@ -15,14 +15,14 @@ fn message(group: &str, id: &str) -> Message {
     message.attributes(System::MessageGroupId, group).attributes(System::ApproximateReceiveCount, "3").build()
 }
 
-fn buffer(messages: &[(&str, &str)], now: Instant) -> WorkerBuffer {
-    let mut buffer = WorkerBuffer::default();
+fn buffer(messages: &[(&str, &str)], now: Instant) -> PollerBuffer {
+    let mut buffer = PollerBuffer::default();
     let take = |(group, id): &(&str, &str)| received(message(group, id), true, now, VISIBILITY).unwrap();
     buffer.add(messages.iter().map(take).collect());
     buffer
 }
 
-fn pull(buffer: &mut WorkerBuffer) -> Option<(String, Vec<String>)> {
+fn pull(buffer: &mut PollerBuffer) -> Option<(String, Vec<String>)> {
     let (group, columns, _) = buffer.take(LIMIT)?;
     Some((group.into(), columns.iter().map(|event| event.id().to_owned()).collect()))
 }
