@@ -15,6 +15,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The text that stands for a secret.
@@ -56,22 +57,29 @@ impl Finder {
         (PART..=most).rev().find(|bytes| begins(*bytes)).unwrap_or(0)
     }
 
-    /// The text with [`MASK`] in place of what cuts left of secrets; `None` if they left nothing.
-    fn mask_parts(&self, text: &[u8]) -> Option<Vec<u8>> {
+    /// Where secrets are in a text, and what cuts left of them: ascending, none within another. A short secret may be in the beginning of a
+    /// long one, so all are sought before any is replaced.
+    fn hidden(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut mark = [0; CUT.len_utf8()];
         let mark = CUT.encode_utf8(&mut mark).as_bytes();
-        let (mut masked, mut copied, mut begin) = (Vec::new(), 0, 0);
-        let marks = text.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
-        for (at, _) in marks {
+        let mut hidden: Vec<_> = self.whole.find_iter(text).map(|found| found.range()).collect();
+        let (whole, mut begin) = (hidden.len(), 0);
+        for (at, _) in text.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark) {
             let part = self.part(text.get(begin..at).unwrap_or_default());
             if part > 0 {
-                masked.extend_from_slice(text.get(copied..at.saturating_sub(part)).unwrap_or_default());
-                masked.extend_from_slice(MASK.as_bytes());
-                copied = at;
+                hidden.push(at.saturating_sub(part)..at);
             }
             begin = at.saturating_add(mark.len());
         }
-        (copied > 0).then(|| [&masked, text.get(copied..).unwrap_or_default()].concat())
+        if hidden.len() > whole {
+            hidden.sort_by_key(|range| range.start);
+            hidden.dedup_by(|next, last| {
+                let within = next.start < last.end;
+                last.end = if within { last.end.max(next.end) } else { last.end };
+                within
+            });
+        }
+        hidden
     }
 }
 
@@ -125,16 +133,18 @@ impl Secrets {
     #[must_use]
     pub fn mask_bytes<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         let Some(finder) = &self.finder else { return Cow::Borrowed(text) };
-        let mut masked = Cow::Borrowed(text);
-        if finder.whole.find(text).is_some() {
-            let mut replaced = Vec::with_capacity(text.len());
-            finder.whole.replace_all_with_bytes(text, &mut replaced, |_, _, out| {
-                out.extend_from_slice(MASK.as_bytes());
-                true
-            });
-            masked = Cow::Owned(replaced);
+        let hidden = finder.hidden(text);
+        if hidden.is_empty() {
+            return Cow::Borrowed(text);
         }
-        finder.mask_parts(&masked).map_or(masked, Cow::Owned)
+        let (mut masked, mut copied) = (Vec::with_capacity(text.len()), 0);
+        for Range { start, end } in hidden {
+            masked.extend_from_slice(text.get(copied..start).unwrap_or_default());
+            masked.extend_from_slice(MASK.as_bytes());
+            copied = end;
+        }
+        masked.extend_from_slice(text.get(copied..).unwrap_or_default());
+        Cow::Owned(masked)
     }
 
     /// A text with [`MASK`] in place of every secret.

@@ -45,6 +45,8 @@ pub(crate) struct Rules {
     pub route: Arc<str>,
     /// The group's id; `None`: there is no group.
     pub group: Option<String>,
+    /// The topics that are read.
+    pub topics: Vec<String>,
     /// All partitions, if there is no group.
     pub all: Vec<Place>,
     /// Where a group starts.
@@ -84,7 +86,7 @@ pub(crate) struct Member {
 struct State {
     /// Partitions have come, or the member knows that it gets none.
     joined: bool,
-    /// What the route's operator has to know, once.
+    /// What the route's operator has to know, until the brokers show all topics. librdkafka tells of it once.
     fault: Option<Fault>,
     /// The brokers do not answer.
     outage: Option<Fault>,
@@ -213,26 +215,26 @@ impl Member {
             tokio::pin!(changed, released);
             changed.as_mut().enable();
             released.as_mut().enable();
-            if let Some(fault) = self.fault() {
-                return Err(fault);
+            if let Some(refusal) = self.refusal() {
+                return Err(refusal);
             }
+            let fault = self.state.lock().fault.clone();
             if self.has_ended() {
-                return Err(Fault::Transient("the consumer has ended: it joins the group again".to_owned()));
+                let ended = || Fault::Transient("the consumer has ended: it joins the group again".to_owned());
+                return Err(fault.unwrap_or_else(ended));
             }
             let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
             if let Some(taken) = partitions.into_iter().find_map(|p| p.take().map(|used| (p.clone(), used))) {
                 return Ok(taken);
+            }
+            if let Some(fault) = fault {
+                return Err(fault);
             }
             tokio::select! {
                 () = changed => {}
                 () = released => {}
             }
         }
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        let mut state = self.state.lock();
-        state.refused.clone().or_else(|| state.fault.take())
     }
 
     /// True if every partition that this process owns is read by a lane.
@@ -310,6 +312,21 @@ impl Member {
         }
         if self.rules.sole {
             self.count_members(consumer);
+        }
+        self.look_at_topics(consumer);
+    }
+
+    /// Forgets the fault once the brokers show all topics. If it is of something else, librdkafka tells of it again with its next try.
+    fn look_at_topics(&self, consumer: &GroupConsumer) {
+        let shown = |topic: &String| {
+            let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(2));
+            metadata.is_ok_and(|metadata| {
+                metadata.topics().iter().any(|found| found.error().is_none() && !found.partitions().is_empty())
+            })
+        };
+        let noted = self.state.lock().fault.is_some();
+        if noted && self.rules.topics.iter().all(shown) {
+            self.state.lock().fault = None;
         }
     }
 

@@ -73,6 +73,8 @@ struct State {
     end: Option<i64>,
     /// The reader has seen the end, and no record since.
     at_end: bool,
+    /// What the broker said last instead of a record, and the end at that time. librdkafka tells of it once, however long it lasts.
+    fault: Option<(Fault, Option<i64>)>,
     /// Records are missing from this offset on: compacted, or lost. The next look at the oldest record tells.
     jumped: Option<i64>,
     settled: Option<Token>,
@@ -87,6 +89,15 @@ struct State {
     owed: Option<i64>,
     /// This member as it was when the batch in work was pulled.
     member: Option<Arc<ConsumerGroupMetadata>>,
+}
+
+impl State {
+    /// What the broker said, if records are there that have not come since, and none was gathered. Without such records nothing would tell
+    /// that it is over.
+    fn lasting_fault(&self, gathered: &Gathered) -> Option<Fault> {
+        let (fault, end) = self.fault.as_ref()?;
+        (gathered.claims.is_empty() && (!self.at_end || self.end > *end)).then(|| fault.clone())
+    }
 }
 
 /// The name of a partition as a lane.
@@ -112,6 +123,7 @@ impl Partition {
             held: None,
             end: begin.end,
             at_end: begin.end == Some(begin.next),
+            fault: None,
             jumped: None,
             handed: begin.settled.clone(),
             settled: begin.settled,
@@ -172,6 +184,7 @@ impl Partition {
     pub(crate) fn begin(&self, begin: Beginning) {
         let mut state = self.state.lock();
         (state.next, state.unsettled, state.held, state.jumped) = (begin.next, begin.next, None, None);
+        state.fault = None;
         state.handed = begin.settled.clone();
         state.settled = begin.settled;
         // What was settled was there: the end is not before it, whatever was told last.
@@ -205,8 +218,9 @@ impl Partition {
         while gathered.claims.len() < limit.events.max(1) {
             let Some(queue) = &state.queue else { return Err(lost(&self.id, "it has left")) };
             match queue.poll(Duration::ZERO) {
-                None => return Ok(false),
+                None => return state.lasting_fault(gathered).map_or(Ok(false), Err),
                 Some(Ok(message)) => {
+                    state.fault = None;
                     let record = Record::of(&message);
                     let offset = record.offset;
                     let arrival = Arrival::of(offset, state.next, state.end);
@@ -234,10 +248,14 @@ impl Partition {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    state.at_end = true;
+                    (state.at_end, state.fault) = (true, None);
                     self.show(state, |_| {});
                 }
-                Some(Err(error)) => return Err(crate::client::fault(&format!("read {}", self.id), &error)),
+                Some(Err(error)) => {
+                    let fault = crate::client::fault(&format!("read {}", self.id), &error);
+                    state.fault = Some((fault.clone(), state.end));
+                    return Err(fault);
+                }
             }
         }
         Ok(true)

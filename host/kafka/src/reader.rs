@@ -181,6 +181,7 @@ impl KafkaReader {
         let rules = Rules {
             route: settings.route.clone(),
             group: settings.group.as_ref().map(|group| group.id.clone()),
+            topics: settings.topics.clone(),
             all,
             start: settings.start,
             positions,

@@ -64,6 +64,7 @@ struct BatchInWork<'a> {
     handler: Handler,
     /// Events that are neither settled nor released.
     open: u64,
+    calls: Tries<'a>,
     commits: Tries<'a>,
 }
 
@@ -90,8 +91,8 @@ impl<'a> BatchDelivery<'a> {
         };
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
-        let commits = Tries::new(&route.meter);
-        let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open, commits };
+        let (calls, commits) = (Tries::new(&route.meter), Tries::new(&route.meter));
+        let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open, calls, commits };
         BatchDelivery { delivery, filtering, work }
     }
 
@@ -205,17 +206,25 @@ impl BatchInWork<'_> {
         }
     }
 
-    /// Logs and counts a commit that did not happen. `Err`: the delivery cannot go on.
-    fn not_committed(&mut self, error: &CommitError) -> Result<(), DeliveryEnd> {
+    /// Logs and counts a commit that did not happen. `called`: it had the output of a call. `Err`: the delivery cannot go on.
+    fn not_committed(&mut self, error: &CommitError, called: bool) -> Result<(), DeliveryEnd> {
         let name = &self.route.spec.name;
+        if !matches!(error, CommitError::Fault(_)) {
+            // The engine answers.
+            self.commits.worked();
+        }
         match error {
             CommitError::Conflict => self.route.meter.reran(),
-            CommitError::TooLarge | CommitError::DoneBefore(_) => {}
-            CommitError::Refused(refused) => {
-                if let Some((_, why)) = refused.first() {
-                    self.route.meter.error("effect.refused", why);
-                }
+            CommitError::TooLarge if !called => {
+                self.commits.failed("limit.commit", "the dead letters are too large to commit", NextTry::Answers);
             }
+            CommitError::TooLarge | CommitError::DoneBefore(_) => {}
+            CommitError::Refused(refused) => match refused.first() {
+                Some((_, why)) if called => self.route.meter.error("effect.refused", why),
+                // No event is to blame: dead letters that are refused are written again and again.
+                Some((_, why)) => self.commits.failed("effect.refused", why, NextTry::Answers),
+                None => {}
+            },
             CommitError::Fault(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
                 return Err(DeliveryEnd::Lost);
@@ -284,13 +293,14 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
     ) -> Result<Result<CallOutput, CallError>, DeliveryEnd> {
         loop {
             let try_is_due = self.wait_for_breaker(delivery).await?;
-            let work = &*self.work;
+            let work = &mut *self.work;
             let result = tokio::select! {
                 biased;
                 result = work.call(delivery, events, work.route.engine.reads()) => result,
                 () = keep(&mut self.lane) => return Err(DeliveryEnd::Stopped),
                 () = work.route.stopped() => return Err(DeliveryEnd::Stopped),
             };
+            work.called(&result);
             if work.note_for_breaker(events, &result) || try_is_due {
                 return Ok(result);
             }
@@ -338,7 +348,11 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         let committing = keeping(lane, route.engine.commit(commit)).await;
         let committed = match committing {
             Ok(committed) => committed,
-            Err(error) => return work.not_committed(&error).map(|()| Err(NotCommitted { error, causes })),
+            Err(error) => {
+                return work
+                    .not_committed(&error, !settlement.called.is_empty())
+                    .map(|()| Err(NotCommitted { error, causes }));
+            }
         };
         // Counted at once: the events are settled, and sending the messages may take long.
         work.note_commit(began.elapsed(), settlement, &committed, counts);

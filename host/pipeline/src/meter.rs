@@ -26,6 +26,14 @@ struct Failures {
     present: BTreeMap<u64, (LastError, u64)>,
 }
 
+impl Failures {
+    /// The last one that counts at this time.
+    fn newest(&self, now: u64) -> Option<LastError> {
+        let counted = self.present.values().filter(|(_, until)| now < *until);
+        counted.map(|(error, _)| error).max_by_key(|error| error.at).cloned()
+    }
+}
+
 /// A reading of a meter; all of one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
 pub struct Reading {
@@ -109,9 +117,7 @@ impl Meter {
     /// The last failure of what the route tries again until it works, if it is not over. `now` is in milliseconds since the Unix epoch.
     #[must_use]
     pub fn failure(&self, now: u64) -> Option<LastError> {
-        let failures = self.failures.lock();
-        let counted = failures.present.values().filter(|(_, until)| now < *until);
-        counted.map(|(error, _)| error).max_by_key(|error| error.at).cloned()
+        self.failures.lock().newest(now)
     }
 
     /// So many events were pulled.
@@ -201,11 +207,18 @@ impl Meter {
         number
     }
 
-    /// What failed with this number works, or nobody tries it any more. Its `error` is over.
+    /// What failed with this number works, or nobody tries it any more. Its `error` is over; if it was the last one, another that is not
+    /// over is.
     pub(crate) fn works(&self, number: u64, error: &LastError) {
-        self.failures.lock().present.remove(&number);
+        let newest = {
+            let mut failures = self.failures.lock();
+            failures.present.remove(&number);
+            failures.newest(0)
+        };
         self.change(|r| {
-            r.last_error.take_if(|last| last == error);
+            if r.last_error.as_ref() == Some(error) {
+                r.last_error = newest;
+            }
         });
     }
 

@@ -72,7 +72,10 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
                     failures.end();
                     spawn(&mut lanes, route, context, lane);
                 }
-                Ok(None) => more = false,
+                Ok(None) => {
+                    failures.end();
+                    more = false;
+                }
                 Err(fault) => pause = Some(Box::pin(tokio::time::sleep(failures.report(&fault, true)))),
             },
             () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
@@ -94,6 +97,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
                     for lane in recorded.into_keys() {
                         lost.push(after_loss(route, open, lane, true, context.activity.guard()));
                     }
+                    failures.end();
                     (source, more, pause) = (again, true, None);
                 }
             },
@@ -227,7 +231,8 @@ impl<'a> FailureStreak<'a> {
         let route = self.route;
         if worth_logging(self.failures) {
             let name = &route.spec.name;
-            tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.failures + 1, code = fault.code(), "cannot open the source; trying again");
+            let attempt = self.failures.saturating_add(1);
+            tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt, code = fault.code(), "cannot open the source; trying again");
         }
         let wait = route.spec.policy.backoff.wait(self.failures, route.seed).min(Duration::from_secs(5));
         let next = if may_wait { NextTry::MayWait(wait) } else { NextTry::Answers };

@@ -4,7 +4,7 @@
 use crate::meter::{LastError, Meter, timestamp_now};
 use std::time::Duration;
 
-/// How long a failure counts after the next try has begun, if that try may wait for events and so never say that it works.
+/// How long a failure counts after the next try has begun, if that try may wait and so never say that it works.
 pub(crate) const FRESH: Duration = Duration::from_secs(30);
 
 /// The tries of one thing. When it is dropped, nobody tries any more, and the failure is over.
@@ -19,7 +19,7 @@ pub(crate) struct Tries<'m> {
 pub(crate) enum NextTry {
     /// It works or fails.
     Answers,
-    /// It begins after this time, and may then wait for events.
+    /// It begins after this time, and may then wait, such as for a new lane.
     MayWait(Duration),
 }
 

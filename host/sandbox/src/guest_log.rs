@@ -243,11 +243,14 @@ impl JournalLines {
 
     /// A line as it is logged; `None` for an empty one.
     fn visible(&self, prefix: &[u8], line: &[u8]) -> Option<String> {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let most = self.secrets.reach(LINE);
+        // Of a long line the end is not there, so a carriage return at its end is one within it.
+        let ends = line.len() <= most;
+        let line = line.strip_suffix(b"\r").filter(|_| ends).unwrap_or(line);
         if line.is_empty() {
             return None;
         }
-        let shown = cut(line, self.secrets.reach(LINE));
+        let shown = cut(line, most);
         if prefix.is_empty() {
             return Some(escape(&self.secrets.mask_bytes(&shown), LINE));
         }

@@ -30,8 +30,10 @@ pub enum Trouble {
     None,
     /// It takes so many milliseconds.
     Slow(u16),
-    /// It fails for now.
+    /// It fails for now. A call: the plugin asks for the events again.
     Fails,
+    /// The host cannot make the call.
+    NoCall,
     /// A commit happens, and its answer is lost.
     Unheard,
     /// A guard of the commit does not hold.

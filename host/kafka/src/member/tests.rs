@@ -8,6 +8,7 @@ fn member() -> (Arc<Member>, Arc<Partition>) {
     let rules = Rules {
         route: "r".into(),
         group: Some("g".to_owned()),
+        topics: vec!["t".to_owned()],
         all: Vec::new(),
         start: Start::TrimHorizon,
         positions: None,

@@ -6,6 +6,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::KafkaSecurity;
 use esclusa_flow::source::Pull;
 use esclusa_kafka::{check, codes};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -63,6 +64,99 @@ async fn a_topic_that_is_missing_is_named_with_its_code() {
     let mut source = route.open().await;
     let pulled = batch(&mut *lane(&mut *source).await, LIMIT).await;
     assert_eq!(pulled.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_goes_while_it_is_read_is_reported_until_it_is_there_again() {
+    let Some(cluster) = Cluster::real() else { return };
+    let topic = cluster.topic(1).await;
+    // More than it has afterwards: an offset that the group is told of while the topic goes would skip what is new.
+    cluster.put(&topic, 0, ["0", "1", "2"]);
+    let route = Route::reading(&cluster, &topic);
+    let mut source = route.open().await;
+    let mut first = lane(&mut *source).await;
+    assert_eq!(take(&route, &mut *first, 3).await, ["0", "1", "2"]);
+    cluster.delete(&topic).await;
+    timeout(PATIENCE, async {
+        while !matches!(first.pull(LIMIT).await, Err(Fault::LeaseLost(_))) {
+            first.ready().await;
+        }
+    })
+    .await
+    .expect("the lane ends");
+    drop(first);
+    // The client tells of it once. The source says so whenever it is asked for a lane.
+    for _ in 0..3 {
+        match timeout(PATIENCE, source.next_lane()).await.expect("the source says why") {
+            Err(Fault::Refused { code, .. }) => assert_eq!(code, codes::NO_TOPIC),
+            Err(fault) => panic!("{fault}"),
+            Ok(_) => panic!("a lane of a topic that is gone"),
+        }
+    }
+    cluster.create(&topic, 1, &[]).await;
+    cluster.put(&topic, 0, ["again"]);
+    let again = async {
+        loop {
+            let Ok(Some(mut lane)) = source.next_lane().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            loop {
+                match lane.pull(LIMIT).await {
+                    Ok(Pull::Batch(pulled)) => return crate::routes::payloads(&pulled),
+                    Err(Fault::LeaseLost(_)) => break,
+                    _ => lane.ready().await,
+                }
+            }
+        }
+    };
+    let values = timeout(PATIENCE, again).await.expect("it is read again");
+    assert_eq!(values, ["again"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_may_not_be_read_any_more_is_reported_until_it_may() {
+    let cluster = Cluster::mock(1);
+    let topic = cluster.topic(1).await;
+    cluster.put(&topic, 0, ["0"]);
+    let route = Route::reading(&cluster, &topic);
+    let mut source = route.open().await;
+    let mut first = lane(&mut *source).await;
+    assert_eq!(take(&route, &mut *first, 1).await, ["0"]);
+    let mock = cluster.mock.as_ref().unwrap();
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    mock.request_errors(RDKafkaApiKey::Fetch, &vec![denied; 10_000]);
+    cluster.put(&topic, 0, ["1"]);
+    // The client tells of it once. The lane says so at each pull, once it is known that there is a record.
+    let mut reported = 0;
+    timeout(PATIENCE, async {
+        while reported < 3 {
+            match first.pull(LIMIT).await {
+                Err(Fault::Refused { code, .. }) => {
+                    assert_eq!(code, codes::DENIED);
+                    reported += 1;
+                }
+                Err(fault) => panic!("{fault}"),
+                Ok(_) => {
+                    reported = 0;
+                    first.ready().await;
+                }
+            }
+        }
+    })
+    .await
+    .expect("each pull says why");
+    mock.clear_request_errors(RDKafkaApiKey::Fetch);
+    let values = timeout(PATIENCE, async {
+        loop {
+            if let Ok(Pull::Batch(pulled)) = first.pull(LIMIT).await {
+                return crate::routes::payloads(&pulled);
+            }
+            first.ready().await;
+        }
+    });
+    assert_eq!(values.await.expect("it is read"), ["1"]);
+    assert!(matches!(first.pull(LIMIT).await, Ok(Pull::Empty { .. })), "it is over");
 }
 
 #[tokio::test(flavor = "multi_thread")]

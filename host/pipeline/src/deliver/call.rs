@@ -1,6 +1,7 @@
 //! Calls of the plugin: in turn, ahead of their turn, or several at the same time.
 
 use super::BatchInWork;
+use crate::tries::NextTry;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::delivery::Delivery;
@@ -18,6 +19,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+/// The code of calls that the host could not make.
+const HOST: &str = "host.call";
 
 impl BatchInWork<'_> {
     /// Calls the plugin while the batch before is still in work. `None` if the plugin reads a table: it must see the writes of
@@ -137,6 +141,18 @@ impl BatchInWork<'_> {
         columns
     }
 
+    /// Notes whether the host could make a call of the delivery.
+    pub(super) fn called(&mut self, result: &Result<CallOutput, CallError>) {
+        if let Err(CallError::Host(fault)) = result {
+            return self.calls.failed(fault.code().unwrap_or(HOST), &fault.to_string(), NextTry::Answers);
+        }
+        self.calls.worked();
+        if result.is_err() {
+            // A commit that failed before is not tried again soon: by now it is the plugin that fails.
+            self.commits.worked();
+        }
+    }
+
     fn note_call(&self, took: Duration, error: Option<&CallError>) {
         self.route.meter.called(took, error.is_some());
         let (code, message) = match error {
@@ -144,7 +160,7 @@ impl BatchInWork<'_> {
             Some(CallError::Retry(reason)) => ("plugin.retry", reason.clone()),
             Some(CallError::Halt(_)) => return,
             Some(CallError::Failed(failure)) => (failure.kind.code(), failure.message.clone()),
-            Some(CallError::Host(fault)) => ("host.call", fault.to_string()),
+            Some(CallError::Host(fault)) => (HOST, fault.to_string()),
         };
         tracing::warn!(route = %self.route.spec.name, lane = %self.batch.origin.lane, code, error = message, "plugin call failed");
         self.route.meter.error(code, &message);

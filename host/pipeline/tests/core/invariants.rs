@@ -25,6 +25,7 @@ fn trouble() -> impl Strategy<Value = Vec<Trouble>> {
             3 => (1u16..30).prop_map(Trouble::Slow),
             2 => Just(Trouble::Fails),
             2 => Just(Trouble::Unheard),
+            1 => Just(Trouble::NoCall),
             1 => Just(Trouble::Conflict),
             1 => Just(Trouble::TooLarge),
             1 => Just(Trouble::LeaseLost),

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod breaker;
+mod health;
 mod invariants;
 
 use esclusa_flow::BoxFuture;

@@ -67,8 +67,10 @@ impl Plugin for FakePlugin {
         Box::pin(async move {
             let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
             self.world.state().calls.push(ids.clone());
-            if self.world.trouble().await == Trouble::Fails {
-                return Err(CallError::Retry("not now".to_owned()));
+            match self.world.trouble().await {
+                Trouble::Fails => return Err(CallError::Retry("not now".to_owned())),
+                Trouble::NoCall => return Err(CallError::Host(Fault::Transient("no table".to_owned()))),
+                _ => {}
             }
             let scripts = self.world.state().scripts.clone();
             let scripts = scripts.as_ref().unwrap_or(&self.scripts);
