@@ -40,7 +40,7 @@ pub struct AwsEngine {
     tables: Arc<DynamoTables>,
     stores: Arc<S3Stores>,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
-    witness: Arc<dyn SendObserver>,
+    observer: Arc<dyn SendObserver>,
     local: Arc<dyn engine::Engine>,
     progress_store: Option<Arc<dyn ProgressStore>>,
     /// Set if effects are to happen once.
@@ -60,7 +60,7 @@ impl AwsEngine {
             tables: Arc::new(DynamoTables::new(settings.tables, clients)),
             stores: Arc::new(S3Stores::new(settings.stores, clients)),
             sinks: settings.sinks,
-            witness: settings.witness,
+            observer: settings.observer,
             local: settings.local,
             progress_store: settings.progress_store,
             dedup,
@@ -248,7 +248,7 @@ impl AwsEngine {
         progress: &Progress,
     ) -> Result<(), CommitError> {
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
-        let send = async { Ok(send_all(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
+        let send = async { Ok(send_all(&self.sinks, messages, commit, Arc::clone(&self.observer)).await) };
         let dead = while_owned(progress_store, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);
         Ok(())
@@ -322,7 +322,7 @@ pub struct EngineSettings {
     /// the messages, and delivery sends them after the commit.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Is notified of the results of their messages.
-    pub witness: Arc<dyn SendObserver>,
+    pub observer: Arc<dyn SendObserver>,
     /// Everything else: embedded tables, streams and queues, dead letters, counters, and the progress if there is no
     /// progress store.
     pub local: Arc<dyn engine::Engine>,
@@ -347,10 +347,10 @@ async fn send_all(
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
     messages: Vec<OutboxMessage>,
     commit: &Commit,
-    witness: Arc<dyn SendObserver>,
+    observer: Arc<dyn SendObserver>,
 ) -> Vec<DeadLetter> {
     let Commit { route, source, lane, handler, .. } = commit;
-    let mut outbox = Outbox::new(messages, witness);
+    let mut outbox = Outbox::new(messages, observer);
     loop {
         let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from_millis(wall_millis()) };
         let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {

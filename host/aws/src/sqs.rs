@@ -70,7 +70,7 @@ pub struct SqsQueues(Arc<Mutex<QueueRegistry>>);
 #[derive(Debug, Default)]
 struct QueueRegistry {
     routes: BTreeMap<Arc<str>, Routes>,
-    hubs: BTreeMap<Arc<str>, (SqsSettings, Arc<SharedReceiver>)>,
+    receivers: BTreeMap<Arc<str>, (SqsSettings, Arc<SharedReceiver>)>,
 }
 
 impl SqsQueues {
@@ -83,7 +83,7 @@ impl SqsQueues {
     pub fn set_routes(&self, routes: BTreeMap<Arc<str>, Routes>) {
         let mut known = self.known();
         known
-            .hubs
+            .receivers
             .retain(|source, (_, receiver)| routes.get(source).map(|routes| receiver.set_routes(routes)).is_some());
         known.routes = routes;
     }
@@ -106,7 +106,7 @@ impl SqsQueues {
 
     /// Asks each queue that is read how much waits. A queue that does not answer keeps its last number.
     pub async fn measure(&self) {
-        let receivers: Vec<_> = self.known().hubs.values().map(|(_, receiver)| receiver.clone()).collect();
+        let receivers: Vec<_> = self.known().receivers.values().map(|(_, receiver)| receiver.clone()).collect();
         join_all(receivers.iter().filter(|receiver| receiver.in_use()).map(|receiver| receiver.measure())).await;
     }
 
@@ -114,13 +114,13 @@ impl SqsQueues {
     #[must_use]
     pub fn waiting(&self, source: &str) -> Option<u64> {
         let known = self.known();
-        let (_, receiver) = known.hubs.get(source)?;
+        let (_, receiver) = known.receivers.get(source)?;
         receiver.waiting()
     }
 
     fn receiver(&self, queue: SqsQueue, settings: &SqsSettings, reader: &QueueReader) -> Arc<SharedReceiver> {
         let mut known = self.known();
-        if let Some((of, receiver)) = known.hubs.get(&reader.source)
+        if let Some((of, receiver)) = known.receivers.get(&reader.source)
             && of == settings
             && (receiver.in_use() || receiver.queue.is(&queue))
         {
@@ -129,7 +129,7 @@ impl SqsQueues {
         let alone = || Routes::from([(reader.route.clone(), usize::MAX)]);
         let routes = known.routes.get(&reader.source).cloned().unwrap_or_else(alone);
         let receiver = Arc::new(SharedReceiver::new(queue, reader.source.clone(), &routes));
-        known.hubs.insert(reader.source.clone(), (settings.clone(), receiver.clone()));
+        known.receivers.insert(reader.source.clone(), (settings.clone(), receiver.clone()));
         receiver
     }
 }

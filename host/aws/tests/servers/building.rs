@@ -90,7 +90,7 @@ impl Make {
             tables: [(name.to_owned(), table.clone())].into(),
             stores: BTreeMap::new(),
             sinks: self.sinks,
-            witness: Arc::new(()),
+            observer: Arc::new(()),
             local: Arc::new(local.clone()),
             progress_store: self.progress_store,
             dedup_table: self.dedup_table,

@@ -148,7 +148,7 @@ async fn a_batch_that_is_too_large_for_the_local_tables_writes_nothing_elsewhere
         tables: [(TABLE.to_owned(), table)].into(),
         stores: Default::default(),
         sinks: Default::default(),
-        witness: Arc::new(()),
+        observer: Arc::new(()),
         local: Arc::new(Full(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap())),
         progress_store: None,
         dedup_table: None,

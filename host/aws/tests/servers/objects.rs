@@ -38,7 +38,7 @@ pub(crate) async fn lake(over: &Clients, name: &str) -> Lake {
         tables: Default::default(),
         stores: [(name.to_owned(), store)].into(),
         sinks: Default::default(),
-        witness: Arc::new(()),
+        observer: Arc::new(()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: Some(progress_store.clone()),
         dedup_table: None,

@@ -143,7 +143,7 @@ async fn two_names_of_one_table_are_one_table() {
         tables: [(TABLE.to_owned(), table.clone()), ("alias".to_owned(), table)].into(),
         stores: Default::default(),
         sinks: Default::default(),
-        witness: std::sync::Arc::new(()),
+        observer: std::sync::Arc::new(()),
         local: std::sync::Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: None,
         dedup_table: None,

@@ -176,7 +176,7 @@ impl Cloud {
         plan: &Plan,
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
-        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
+        (sinks, observer): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
         progress_store: Option<OwnProgress>,
     ) -> Option<Arc<dyn Engine>> {
         let (tables, stores) = resources(plan, spec);
@@ -189,7 +189,7 @@ impl Cloud {
             plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => Some(self.dedup_table.clone()),
             _ => None,
         };
-        let settings = EngineSettings { tables, stores, sinks, witness, local, progress_store, dedup_table };
+        let settings = EngineSettings { tables, stores, sinks, observer, local, progress_store, dedup_table };
         Some(Arc::new(engine::AwsEngine::new(settings, &self.clients)))
     }
 }

@@ -81,9 +81,9 @@ impl KafkaTopics {
         plan: &Plan,
         route: &RouteSpec,
         local: Arc<dyn Engine>,
-        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
+        (sinks, observer): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
     ) -> Arc<dyn Engine> {
-        let settings = KafkaEngineSettings { reader: self.reader.clone(), local, sinks, witness };
+        let settings = KafkaEngineSettings { reader: self.reader.clone(), local, sinks, observer };
         if plan.kafka_progress(route) != Some(KafkaProgress::Transaction) {
             return of_group(settings);
         }

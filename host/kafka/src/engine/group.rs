@@ -80,7 +80,7 @@ impl Engine for OwnEngine {
 pub(crate) struct GroupEngine {
     local: Arc<dyn Engine>,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
-    witness: Arc<dyn SendObserver>,
+    observer: Arc<dyn SendObserver>,
     progress: Arc<dyn LaneProgress>,
 }
 
@@ -88,8 +88,8 @@ impl GroupEngine {
     /// The engine with these parts.
     pub(crate) fn new(settings: KafkaEngineSettings) -> Self {
         let progress = settings.reader.progress();
-        let KafkaEngineSettings { local, sinks, witness, .. } = settings;
-        GroupEngine { local, sinks, witness, progress }
+        let KafkaEngineSettings { local, sinks, observer, .. } = settings;
+        GroupEngine { local, sinks, observer, progress }
     }
 
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
@@ -124,7 +124,7 @@ impl GroupEngine {
     async fn send(&self, commit: &mut Commit) -> Vec<DeadLetter> {
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
         let Commit { route, source, lane, handler, .. } = &*commit;
-        let mut outbox = Outbox::new(messages, self.witness.clone());
+        let mut outbox = Outbox::new(messages, self.observer.clone());
         loop {
             let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from(SystemTime::now()) };
             let Some(again) = outbox.attempt(&self.sinks, &sender, None, |_, _| {}).await else {

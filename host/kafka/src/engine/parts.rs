@@ -15,5 +15,5 @@ pub struct KafkaEngineSettings {
     /// Outputs outside of the embedded engine, by their name in routes.toml.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Is notified of the results of their messages.
-    pub witness: Arc<dyn SendObserver>,
+    pub observer: Arc<dyn SendObserver>,
 }

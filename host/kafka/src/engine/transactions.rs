@@ -41,7 +41,7 @@ pub fn of_transactions(settings: KafkaEngineSettings, topics: BTreeMap<String, K
     Arc::new(TransactionsEngine {
         topics: Arc::new(topics.into_iter().map(|(name, topic)| (name, topic.topic)).collect()),
         local: settings.local.clone(),
-        witness: settings.witness.clone(),
+        observer: settings.observer.clone(),
         progress: reader.progress(),
         plain: GroupEngine::new(settings),
         reader,
@@ -91,7 +91,7 @@ struct TransactionsEngine {
     /// Topics by the names of outputs.
     topics: Arc<BTreeMap<String, String>>,
     local: Arc<dyn Engine>,
-    witness: Arc<dyn SendObserver>,
+    observer: Arc<dyn SendObserver>,
     progress: Arc<dyn LaneProgress>,
     reader: Arc<KafkaReader>,
     producers: Arc<Producers>,
@@ -150,7 +150,7 @@ impl TransactionsEngine {
         commit.progress = Progress::None;
         let mut messages = std::mem::take(&mut commit.outbox);
         let counts = std::mem::take(&mut commit.counts);
-        let watch = Watch::new(&*self.witness, &messages);
+        let watch = Watch::new(&*self.observer, &messages);
         let mut alone = false;
         loop {
             // Before the transaction: once that holds the offset, a crash would lose these.
@@ -236,15 +236,15 @@ fn letter(commit: &Commit, message: OutboxMessage, fault: &Fault) -> DeadLetter 
 
 /// Tells the observer of the messages of a commit.
 struct Watch<'a> {
-    witness: &'a dyn SendObserver,
+    observer: &'a dyn SendObserver,
     numbers: BTreeMap<String, u64>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(witness: &'a dyn SendObserver, messages: &[OutboxMessage]) -> Self {
+    fn new(observer: &'a dyn SendObserver, messages: &[OutboxMessage]) -> Self {
         let counts = by_output(messages.iter());
-        let number = |(output, count): (&str, usize)| (output.to_owned(), witness.waiting(output, count));
-        Watch { witness, numbers: counts.into_iter().map(number).collect() }
+        let number = |(output, count): (&str, usize)| (output.to_owned(), observer.waiting(output, count));
+        Watch { observer, numbers: counts.into_iter().map(number).collect() }
     }
 
     fn sent(&self, messages: &[OutboxMessage]) {
@@ -262,12 +262,12 @@ impl<'a> Watch<'a> {
     }
 
     fn forget(&self) {
-        self.numbers.iter().for_each(|(output, number)| self.witness.forgotten(output, *number));
+        self.numbers.iter().for_each(|(output, number)| self.observer.forgotten(output, *number));
     }
 
     fn tried(&self, output: &str, attempt: &SendAttempt<'_>) {
         if let Some(number) = self.numbers.get(output) {
-            self.witness.tried(output, *number, attempt);
+            self.observer.tried(output, *number, attempt);
         }
     }
 }

@@ -100,7 +100,7 @@ impl Route {
         let lag = settings.lag.clone();
         let reader = KafkaReader::new(settings);
         let local: Arc<dyn Engine> = Arc::new(kept.clone());
-        let parts = KafkaEngineSettings { reader: reader.clone(), local, sinks, witness: Arc::new(()) };
+        let parts = KafkaEngineSettings { reader: reader.clone(), local, sinks, observer: Arc::new(()) };
         Route { reader, engine: of_group(parts), lag }
     }
 

@@ -64,7 +64,7 @@ impl Copying {
             reader: reader.clone(),
             local: letters.clone(),
             sinks: BTreeMap::new(),
-            witness: Arc::new(()),
+            observer: Arc::new(()),
         };
         let connection = cluster.connection(&[]);
         let topics = BTreeMap::from([("out".to_owned(), KafkaSinkSettings { connection, topic: to.to_owned() })]);
@@ -89,7 +89,7 @@ fn copied(batch: &Batch) -> Commit {
 /// What a read-committed consumer that we did not write finds in partition 0, up to its end.
 fn committed_values(cluster: &Cluster, topic: &str) -> Vec<String> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &cluster.brokers.0).set("group.id", unique("witness"));
+    config.set("bootstrap.servers", &cluster.brokers.0).set("group.id", unique("observer"));
     config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut place = TopicPartitionList::new();
