@@ -23,7 +23,8 @@ pub enum Progress {
         to: Token,
     },
     /// Queue: messages to delete and messages to release. A receipt that is no longer valid (its visibility timed out and
-    /// another poller or process received the message) refuses the commit with [`Fault::LeaseLost`].
+    /// another poller or process received the message) refuses the commit with [`Fault::LeaseLost`], if the queue is the engine's own. On
+    /// SQS the effects are written before, so the commit happens, and the message is handled once more.
     Receipts {
         /// Finished messages.
         delete: Vec<Token>,
@@ -34,7 +35,8 @@ pub enum Progress {
     None,
 }
 
-/// Effects and progress of a batch or of a part of it. All of a commit happens, or nothing.
+/// Effects and progress of a batch or of a part of it. In an engine with one store all of a commit happens, or nothing. An engine over
+/// several services does one after the other, in an order that keeps invariants 1 and 2 if it ends in between (`host/aws/src/engine.rs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// Route name.
@@ -50,8 +52,8 @@ pub struct Commit {
     /// How many routes the changes that each action makes have come by, aligned with the actions; see [`crate::hops`]. Sends carry
     /// the count themselves.
     pub hops: Vec<u32>,
-    /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard
-    /// that fails has sent nothing, and a crash sends exactly these again. Shared: the lane that commits sends them afterwards.
+    /// Messages for the world outside. The embedded engine records them with the commit, and the lane sends them after it, so that a guard
+    /// that fails has sent nothing, and a crash sends exactly these again. Other engines send them before they settle the progress.
     pub outbox: Arc<Vec<OutboxMessage>>,
     /// Events given up.
     pub dead: Vec<DeadLetter>,
@@ -88,7 +90,7 @@ pub struct Committed {
     pub outbox: Option<u64>,
 }
 
-/// A commit that did not happen. Nothing of it was written.
+/// A commit that did not happen: no event of it is settled. An engine with one store has written nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// A guard with `Otherwise::Rerun` did not hold: the events are to be called again, on fresh reads.
@@ -127,15 +129,15 @@ pub struct PendingMessages {
     pub messages: Vec<OutboxMessage>,
 }
 
-/// Keeps tables and the progress of routes, and commits both together.
+/// Keeps tables and the progress of routes, and commits both.
 pub trait Engine: Send + Sync {
-    /// Reads that see everything committed before this call, and nothing committed after it.
+    /// Reads that see everything committed before this call; of the embedded engine, nothing committed after it.
     fn reads(&self) -> Arc<dyn Reads>;
 
     /// Commits. The commit is durable when this returns. If the future is dropped, the commit may happen or not.
     ///
     /// # Errors
-    /// [`CommitError`]; nothing was written then.
+    /// [`CommitError`]; no event is settled then.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
 
     /// Tries the writes to tables of a commit and keeps none of them. An engine that stands above this one asks before it
