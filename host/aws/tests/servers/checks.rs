@@ -55,8 +55,10 @@ async fn credentials_permissions_and_the_network_are_told_apart() {
         let why = check::table(&faulty, "requests", &table).await.unwrap_err();
         assert!(why.contains("table HttpRequests") && why.contains(remedy), "{why}");
     }
-    // A port that was free a moment ago: nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound, so that nobody else gets the port, and nobody listens there.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = closed.local_addr().unwrap().port();
     let place = ServiceLocation {
         region: Some("us-east-1".to_owned()),
         endpoint_url: Some(format!("http://127.0.0.1:{port}")),

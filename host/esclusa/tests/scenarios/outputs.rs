@@ -1,6 +1,6 @@
 //! Messages to outputs: their order, and the effect of a receiver that fails.
 
-use super::router::Router;
+use super::router::{ClosedPort, Router};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -134,8 +134,8 @@ const WORKS: &str = "the output takes messages again";
 
 #[test]
 fn a_webhook_that_nobody_answers_is_seen_in_status_metrics_and_log_until_it_works_again() {
-    // No process listens on that port any more.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::new();
+    let address = closed.address();
     let output = format!("kind = \"webhook\"\nurl = \"http://{address}/\"");
     let mut router = sixteen(&output, &format!("max_retry_attempts = -1\n{WAITS}"));
     router.start();
@@ -177,7 +177,7 @@ fn a_webhook_that_nobody_answers_is_seen_in_status_metrics_and_log_until_it_work
     router.until("it is tried again", tried(2));
     assert_eq!((&messages(&router)["pending"], lines(&router, WORKS)), (&json!(16), 0));
 
-    let (_, asked) = receive(TcpListener::bind(address).unwrap());
+    let (_, asked) = receive(closed.listen());
     router.until("everything is delivered", |router| messages(router)["sent"] == 16);
     let told = messages(&router);
     assert_eq!((&told["pending"], &told["oldest"], &told["next_try"]), (&json!(0), &Value::Null, &Value::Null));
@@ -208,8 +208,8 @@ fn a_message_whose_receiver_hangs_waits_and_is_seen_to() {
 
 #[test]
 fn an_output_that_gave_up_its_messages_is_seen_to_fail_although_nothing_waits() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let output = format!("kind = \"webhook\"\nurl = \"http://{address}/\"");
+    let closed = ClosedPort::new();
+    let output = format!("kind = \"webhook\"\nurl = \"http://{}/\"", closed.address());
     // A webhook that does not answer gets one message at a time: they are given up one after the other.
     let mut router = sixteen(&output, &format!("max_retry_attempts = 0\n{WAITS}"));
     router.start();

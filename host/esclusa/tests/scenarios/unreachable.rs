@@ -1,7 +1,7 @@
 //! Resources on AWS that cannot be used: `validate` and `run` name the route, the resource and the remedy, and no
 //! event is acknowledged until they can be used.
 
-use super::router::{Router, server};
+use super::router::{ClosedPort, Router, server};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -198,8 +198,8 @@ fn a_missing_stream_and_a_missing_queue_are_waited_for() {
 
 #[test]
 fn without_a_network_the_endpoint_is_suspected() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let aws = format!("region = \"us-east-1\"\nendpoint_url = \"http://{closed}\"");
+    let closed = ClosedPort::new();
+    let aws = format!("region = \"us-east-1\"\nendpoint_url = \"http://{}\"", closed.address());
     let mut scene = Scene::new("no-network", &aws, &[STREAM, TABLE, &route("requests")]);
     let said = scene.invalid();
     for resource in ["stream requests-RUN", "table items-RUN"] {
