@@ -3,7 +3,7 @@
 #
 #   scripts/nightly.sh [NAME...]     tests properties guards fuzz damage fleet kills group brokers attacks kcl soak churn; without names: all of them, in some hours on two cores
 #
-#   tests        `make test` on the router of `make build`: with the levels of what is deployed, and at most 50 MiB large
+#   tests        the tests of `make test` on the router of `make build`: with the levels of what is deployed, and at most 50 MiB large
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   guards       the mend of each row of the catalogue of failures switched off: its test fails (scripts/guards.sh)
 #   damage       200 flipped bits, one at a time, in each file of a store in turn: told, opened and salvaged; and 400 power failures

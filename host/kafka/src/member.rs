@@ -6,10 +6,10 @@
 
 mod events;
 mod offsets;
+mod questions;
 
 use crate::beginning::{self, Beginnings, Place};
 use crate::client;
-use crate::codes;
 use crate::context::{GroupConsumer, GroupEvents};
 use crate::partition::{Beginning, Partition, lane_id};
 use esclusa_flow::batch::Token;
@@ -86,8 +86,10 @@ pub(crate) struct Member {
 struct State {
     /// Partitions have come, or the member knows that it gets none.
     joined: bool,
-    /// What the route's operator has to know, until the brokers show all topics. librdkafka tells of it once.
+    /// What the route's operator has to know, until the member is in the group and the brokers show all topics. librdkafka tells of it once.
     fault: Option<Fault>,
+    /// Why it is not known where partitions begin.
+    beginless: Option<Fault>,
     /// The brokers do not answer.
     outage: Option<Fault>,
     /// Why no lane of this member may go on.
@@ -218,7 +220,10 @@ impl Member {
             if let Some(refusal) = self.refusal() {
                 return Err(refusal);
             }
-            let fault = self.state.lock().fault.clone();
+            let fault = {
+                let state = self.state.lock();
+                state.fault.clone().or_else(|| state.beginless.clone())
+            };
             if self.has_ended() {
                 let ended = || Fault::Transient("the consumer has ended: it joins the group again".to_owned());
                 return Err(fault.unwrap_or_else(ended));
@@ -239,7 +244,10 @@ impl Member {
 
     /// True if every partition that this process owns is read by a lane.
     pub(crate) fn caught_up(&self) -> bool {
-        self.state.lock().joined && !self.partitions.lock().values().any(|partition| partition.is_free())
+        // One lock after the other: a lane that reads holds that of its partition, while librdkafka may call `failed`.
+        let joined = self.state.lock().joined;
+        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
+        joined && !partitions.iter().any(|partition| partition.is_free())
     }
 
     /// Why lanes get nothing at present: the brokers do not answer, or this member is refused.
@@ -296,84 +304,22 @@ impl Member {
         self.rules.fence.is_some()
     }
 
-    fn measure(&self, consumer: &GroupConsumer) {
-        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        if !partitions.is_empty() {
-            let places: Vec<Place> = partitions.iter().map(|p| (p.topic.clone(), p.number)).collect();
-            match beginning::measure(consumer, &places) {
-                Ok((oldest, ends)) => {
-                    self.state.lock().outage = None;
-                    for (partition, place) in partitions.iter().zip(&places) {
-                        partition.measured(oldest.get(place).copied(), ends.get(place).copied());
-                    }
-                }
-                Err(fault) => tracing::debug!(route = &*self.rules.route, error = %fault, "the lag is not known now"),
-            }
-        }
-        if self.rules.sole {
-            self.count_members(consumer);
-        }
-        self.look_at_topics(consumer);
-    }
-
-    /// Forgets the fault once the brokers show all topics. If it is of something else, librdkafka tells of it again with its next try.
-    fn look_at_topics(&self, consumer: &GroupConsumer) {
-        let shown = |topic: &String| {
-            let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(2));
-            metadata.is_ok_and(|metadata| {
-                metadata.topics().iter().any(|found| found.error().is_none() && !found.partitions().is_empty())
-            })
-        };
-        let noted = self.state.lock().fault.is_some();
-        if noted && self.rules.topics.iter().all(shown) {
-            self.state.lock().fault = None;
-        }
-    }
-
-    /// Stops all lanes if the group has another member: each process has a store of its own.
-    fn count_members(&self, consumer: &GroupConsumer) {
-        let Some(group) = &self.rules.group else { return };
-        let members: usize = match consumer.fetch_group_list(Some(group), Duration::from_secs(5)) {
-            Ok(list) => {
-                list.groups().iter().filter(|found| found.name() == group).map(|found| found.members().len()).sum()
-            }
-            Err(error) => {
-                tracing::debug!(route = &*self.rules.route, %error, "the members of the group are not known now");
-                return;
-            }
-        };
-        let refused = (members > 1).then(|| Fault::Refused {
-            code: codes::SECOND_MEMBER,
-            reason: format!(
-                "group {group:?} has {members} members, and the route writes to the embedded engine of this process: \
-                 run one process, or write to tables in DynamoDB"
-            ),
-        });
-        let mut state = self.state.lock();
-        if state.refused.is_some() != refused.is_some() {
-            if let Some(fault) = &refused {
-                tracing::error!(route = &*self.rules.route, error = %fault, code = codes::SECOND_MEMBER, "the lanes stop");
-            }
-            state.refused = refused;
-            drop(state);
-            self.partitions.lock().values().for_each(|partition| partition.stir());
-            self.changed.notify_waiters();
-        }
-    }
-
     /// Finds out where partitions begin, and tries until it knows or the member stops.
     fn begin(&self, consumer: &GroupConsumer, places: &[Place]) -> BTreeMap<Place, Beginning> {
         let since = Instant::now();
         let (mut said, mut fenced) = (false, BTreeSet::new());
         while !self.is_stopping() {
             match self.try_begin(consumer, places, &mut fenced, since.elapsed() > FIRST_MEMBER) {
-                Ok(Some(begin)) => return begin,
+                Ok(Some(begin)) => {
+                    self.state.lock().beginless = None;
+                    return begin;
+                }
                 Ok(None) => {}
                 Err(fault) => {
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!(route = &*self.rules.route, error = %fault, "cannot find out where to read; trying again");
                     }
-                    self.state.lock().fault = Some(fault);
+                    self.state.lock().beginless = Some(fault);
                     self.changed.notify_waiters();
                 }
             }

@@ -91,15 +91,6 @@ struct State {
     member: Option<Arc<ConsumerGroupMetadata>>,
 }
 
-impl State {
-    /// What the broker said, if records are there that have not come since, and none was gathered. Without such records nothing would tell
-    /// that it is over.
-    fn lasting_fault(&self, gathered: &Gathered) -> Option<Fault> {
-        let (fault, end) = self.fault.as_ref()?;
-        (gathered.claims.is_empty() && (!self.at_end || self.end > *end)).then(|| fault.clone())
-    }
-}
-
 /// The name of a partition as a lane.
 pub(crate) fn lane_id(topic: &str, number: i32) -> String {
     format!("{topic}-{number}")

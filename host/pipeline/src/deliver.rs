@@ -125,10 +125,11 @@ impl<'a> BatchDelivery<'a> {
         // Only a call: commits and waits have their turn after the batch before.
         let Step::Call(events) = self.delivery.step(self.work.now()) else { return };
         // Its result is kept in the delivery, which asks for the commit as its first step when the batch has its turn.
-        if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await
-            && self.work.note_for_breaker(&events, &result)
-        {
-            self.delivery.called(result, self.work.now());
+        if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await {
+            self.work.called(&result);
+            if self.work.note_for_breaker(&events, &result) {
+                self.delivery.called(result, self.work.now());
+            }
         }
     }
 
@@ -209,22 +210,24 @@ impl BatchInWork<'_> {
     /// Logs and counts a commit that did not happen. `called`: it had the output of a call. `Err`: the delivery cannot go on.
     fn not_committed(&mut self, error: &CommitError, called: bool) -> Result<(), DeliveryEnd> {
         let name = &self.route.spec.name;
-        if !matches!(error, CommitError::Fault(_)) {
-            // The engine answers.
+        if called && !matches!(error, CommitError::Fault(_)) {
             self.commits.worked();
         }
         match error {
             CommitError::Conflict => self.route.meter.reran(),
+            // Without a call no event is to blame: dead letters that are refused are written again and again.
             CommitError::TooLarge if !called => {
                 self.commits.failed("limit.commit", "the dead letters are too large to commit", NextTry::Answers);
             }
             CommitError::TooLarge | CommitError::DoneBefore(_) => {}
-            CommitError::Refused(refused) => match refused.first() {
-                Some((_, why)) if called => self.route.meter.error("effect.refused", why),
-                // No event is to blame: dead letters that are refused are written again and again.
-                Some((_, why)) => self.commits.failed("effect.refused", why, NextTry::Answers),
-                None => {}
-            },
+            CommitError::Refused(refused) => {
+                let why = refused.first().map_or("", |(_, why)| why);
+                if called {
+                    self.route.meter.error("effect.refused", why);
+                } else {
+                    self.commits.failed("effect.refused", why, NextTry::Answers);
+                }
+            }
             CommitError::Fault(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
                 return Err(DeliveryEnd::Lost);

@@ -96,7 +96,7 @@ pub(crate) async fn run(
             Err(fault) => {
                 // With a seed of the lane's own: lanes that fail together must not all try again at the same instant.
                 let wait = route.spec.policy.backoff.wait(faults, seed);
-                pulls.failed(fault.code().unwrap_or(PULL), &fault.to_string(), NextTry::Answers);
+                pulls.failed(fault.code().unwrap_or(PULL), &fault.to_string(), NextTry::MayWait(wait));
                 warn(&route, lane.id(), &fault, faults);
                 pause(wait, &mut mode).await;
                 faults = faults.saturating_add(1);

@@ -199,8 +199,8 @@ impl Meter {
     /// Something fails that the route tries again, at first or, with its `number`, still. It counts until it works, at most `until`, in
     /// milliseconds since the Unix epoch. Gives its number.
     pub(crate) fn fails(&self, number: Option<u64>, error: &LastError, until: u64) -> u64 {
-        self.change(|r| r.last_error = Some(error.clone()));
         let mut failures = self.failures.lock();
+        self.change(|r| r.last_error = Some(error.clone()));
         let number = number.unwrap_or(failures.next);
         failures.next = failures.next.max(number.saturating_add(1));
         failures.present.insert(number, (error.clone(), until));
@@ -210,14 +210,12 @@ impl Meter {
     /// What failed with this number works, or nobody tries it any more. Its `error` is over; if it was the last one, another that is not
     /// over is.
     pub(crate) fn works(&self, number: u64, error: &LastError) {
-        let newest = {
-            let mut failures = self.failures.lock();
-            failures.present.remove(&number);
-            failures.newest(0)
-        };
+        let mut failures = self.failures.lock();
+        failures.present.remove(&number);
+        // Under both locks: another failure that is over meanwhile would come back as the last error.
         self.change(|r| {
             if r.last_error.as_ref() == Some(error) {
-                r.last_error = newest;
+                r.last_error = failures.newest(epoch_millis());
             }
         });
     }

@@ -68,13 +68,10 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
         // An arm must not wait: no lane could begin or end meanwhile. Only the arm for a panic waits, when no lane is left.
         tokio::select! {
             next = source.next_lane(), if more && pause.is_none() => match next {
-                Ok(Some(lane)) => {
+                Ok(lane) => {
                     failures.end();
-                    spawn(&mut lanes, route, context, lane);
-                }
-                Ok(None) => {
-                    failures.end();
-                    more = false;
+                    more = lane.is_some();
+                    lane.into_iter().for_each(|lane| spawn(&mut lanes, route, context, lane));
                 }
                 Err(fault) => pause = Some(Box::pin(tokio::time::sleep(failures.report(&fault, true)))),
             },
@@ -97,8 +94,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
                     for lane in recorded.into_keys() {
                         lost.push(after_loss(route, open, lane, true, context.activity.guard()));
                     }
-                    failures.end();
-                    (source, more, pause) = (again, true, None);
+                    (source, more, pause, failures) = (again, true, None, FailureStreak::new(route));
                 }
             },
             // `None`: the lane is gone, or the source gives it again.

@@ -4,8 +4,9 @@
 use crate::meter::{LastError, Meter, timestamp_now};
 use std::time::Duration;
 
-/// How long a failure counts after the next try has begun, if that try may wait and so never say that it works.
-pub(crate) const FRESH: Duration = Duration::from_secs(30);
+/// How long a failure counts after the next try has begun, if that try may wait and so never say that it works. A request without an answer
+/// ends before, after a minute.
+pub(crate) const FRESH: Duration = Duration::from_secs(90);
 
 /// The tries of one thing. When it is dropped, nobody tries any more, and the failure is over.
 pub(crate) struct Tries<'m> {
@@ -19,7 +20,7 @@ pub(crate) struct Tries<'m> {
 pub(crate) enum NextTry {
     /// It works or fails.
     Answers,
-    /// It begins after this time, and may then wait, such as for a new lane.
+    /// It begins after this time, and may then wait, such as for a new lane, or for the limits of the route.
     MayWait(Duration),
 }
 

@@ -1,6 +1,8 @@
 //! What a partition shows of itself: its place, how far it is behind, and its gaps.
 
 use super::{Ownership, Partition, State};
+use crate::gathered::Gathered;
+use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::{LanePlace, ShardLag};
 
 impl Partition {
@@ -41,5 +43,14 @@ impl Partition {
             }
             change(lag);
         });
+    }
+}
+
+impl State {
+    /// What the broker said, if records are there that have not come since, and none was gathered. Without such records nothing would tell
+    /// that it is over.
+    pub(super) fn lasting_fault(&self, gathered: &Gathered) -> Option<Fault> {
+        let (fault, end) = self.fault.as_ref()?;
+        (gathered.claims.is_empty() && (!self.at_end || self.end > *end)).then(|| fault.clone())
     }
 }

@@ -3,7 +3,7 @@
 use super::BatchInWork;
 use crate::tries::NextTry;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
+use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome};
 use esclusa_flow::delivery::Delivery;
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
@@ -147,10 +147,12 @@ impl BatchInWork<'_> {
             return self.calls.failed(fault.code().unwrap_or(HOST), &fault.to_string(), NextTry::Answers);
         }
         self.calls.worked();
-        if result.is_err() {
-            // A commit that failed before is not tried again soon: by now it is the plugin that fails.
-            self.commits.worked();
+        let again = |outcome: &EventOutcome| matches!(outcome.disposition, Disposition::Retry(_));
+        if result.as_ref().is_ok_and(|output| !output.outcomes.iter().any(again)) {
+            return;
         }
+        // A commit that failed before is not tried again soon: by now it is the plugin that wants to be called again.
+        self.commits.worked();
     }
 
     fn note_call(&self, took: Duration, error: Option<&CallError>) {
@@ -163,7 +165,9 @@ impl BatchInWork<'_> {
             Some(CallError::Host(fault)) => (HOST, fault.to_string()),
         };
         tracing::warn!(route = %self.route.spec.name, lane = %self.batch.origin.lane, code, error = message, "plugin call failed");
-        self.route.meter.error(code, &message);
+        if code != HOST {
+            self.route.meter.error(code, &message);
+        }
     }
 }
 

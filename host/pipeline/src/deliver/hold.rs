@@ -48,6 +48,9 @@ impl LaneSteps<'_, '_, '_, '_> {
             self.held = None;
             return Ok(false);
         }
+        // It is the plugin that fails, whatever failed before.
+        self.work.calls.worked();
+        self.work.commits.worked();
         // Kept during the try, too: other lanes need not pull to have something to probe with.
         self.held.get_or_insert_with(|| route.breaker.hold());
         let mut waiting =
