@@ -3,7 +3,7 @@
 use super::{echo, sent, started};
 use crate::router::Router;
 use bytes::Bytes;
-use h2::client::{self, SendRequest};
+use h2::client::{self, ResponseFuture, SendRequest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -50,6 +50,11 @@ async fn ask(sender: &SendRequest<Bytes>, method: &str, path: &str, body: &str) 
     if !body.is_empty() {
         stream.send_data(Bytes::from(body.to_owned()), true)?;
     }
+    read(response).await
+}
+
+/// Status and body of an answer, which is read to its end.
+async fn read(response: ResponseFuture) -> Result<(u16, String), h2::Error> {
     let response = response.await?;
     let (status, mut rest, mut said) = (response.status().as_u16(), response.into_body(), Vec::new());
     while let Some(piece) = rest.data().await {
@@ -102,7 +107,7 @@ async fn a_client_of_http2_is_told_to_go_elsewhere_and_gets_the_answer_to_what_w
         stream.send_data(Bytes::from("x".repeat(piece)), sent == body.len()).unwrap();
     }
     router.send_signal("TERM");
-    assert_eq!(response.await.unwrap().status().as_u16(), 201);
+    assert_eq!(read(response).await.unwrap().0, 201);
     let refused = ask(&sender, "GET", "/v1/things/1", "").await;
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(router.wait(), 0);
