@@ -20,8 +20,8 @@ pub struct Meter {
 /// The failures of what the route tries again until it works, which are not over.
 #[derive(Debug, Default)]
 struct Failures {
-    /// The number of the next one.
-    next: u64,
+    /// The number of the latest one.
+    latest: u64,
     /// Each with the time from which on it does not count, in milliseconds since the Unix epoch.
     present: BTreeMap<u64, (LastError, u64)>,
 }
@@ -198,23 +198,25 @@ impl Meter {
 
     /// Something fails that the route tries again, at first or, with its `number`, still. It counts until it works, at most `until`, in
     /// milliseconds since the Unix epoch. Gives its number.
-    pub(crate) fn fails(&self, number: Option<u64>, error: &LastError, until: u64) -> u64 {
+    pub(crate) fn fails(&self, number: Option<u64>, error: LastError, until: u64) -> u64 {
         let mut failures = self.failures.lock();
         self.change(|r| r.last_error = Some(error.clone()));
-        let number = number.unwrap_or(failures.next);
-        failures.next = failures.next.max(number.saturating_add(1));
-        failures.present.insert(number, (error.clone(), until));
+        let number = number.unwrap_or_else(|| {
+            failures.latest = failures.latest.saturating_add(1);
+            failures.latest
+        });
+        failures.present.insert(number, (error, until));
         number
     }
 
-    /// What failed with this number works, or nobody tries it any more. Its `error` is over; if it was the last one, another that is not
+    /// What failed with this number works, or nobody tries it any more. Its error is over; if it was the last one, another that is not
     /// over is.
-    pub(crate) fn works(&self, number: u64, error: &LastError) {
+    pub(crate) fn works(&self, number: u64) {
         let mut failures = self.failures.lock();
-        failures.present.remove(&number);
+        let Some((error, _)) = failures.present.remove(&number) else { return };
         // Under both locks: another failure that is over meanwhile would come back as the last error.
         self.change(|r| {
-            if r.last_error.as_ref() == Some(error) {
+            if r.last_error.as_ref() == Some(&error) {
                 r.last_error = failures.newest(epoch_millis());
             }
         });

@@ -11,8 +11,8 @@ pub(crate) const FRESH: Duration = Duration::from_secs(90);
 /// The tries of one thing. When it is dropped, nobody tries any more, and the failure is over.
 pub(crate) struct Tries<'m> {
     meter: &'m Meter,
-    /// The number of its failure, and the error.
-    failed: Option<(u64, LastError)>,
+    /// The number of its failure.
+    failed: Option<u64>,
 }
 
 /// What the next try does.
@@ -39,15 +39,14 @@ impl<'m> Tries<'m> {
                 error.at.millis().saturating_add(counts)
             }
         };
-        let number = self.failed.take().map(|(number, _)| number);
-        self.failed = Some((self.meter.fails(number, &error, until), error));
+        self.failed = Some(self.meter.fails(self.failed, error, until));
     }
 
     /// A try worked: the failure is over.
     pub(crate) fn worked(&mut self) {
         // Without a failure no lock is taken: lanes call this for each batch.
-        if let Some((number, error)) = self.failed.take() {
-            self.meter.works(number, &error);
+        if let Some(number) = self.failed.take() {
+            self.meter.works(number);
         }
     }
 }

@@ -281,8 +281,7 @@ impl JournalLines {
 /// at may come to be shown, and what it has of a secret is hidden by the mark.
 fn cut(text: &[u8], most: usize) -> Cow<'_, [u8]> {
     let Some(shown) = text.get(..most).filter(|shown| shown.len() < text.len()) else { return Cow::Borrowed(text) };
-    let mut mark = [0; CUT.len_utf8()];
-    Cow::Owned([shown, CUT.encode_utf8(&mut mark).as_bytes()].concat())
+    Cow::Owned([shown, CUT.to_string().as_bytes()].concat())
 }
 
 /// Appends to an unfinished line, keeping a byte more of it than `most`, so that [`cut`] marks the cut.
