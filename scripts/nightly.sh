@@ -3,7 +3,8 @@
 #
 #   scripts/nightly.sh [NAME...]     tests properties guards fuzz damage fleet kills group brokers attacks kcl soak churn; without names: all of them, in some hours on two cores
 #
-#   tests        the tests of `make test` on the router of `make build`: with the levels of what is deployed, and at most 50 MiB large
+#   tests        the tests of `make test` on the router of `make build`: with the levels of what is deployed, and at most 50 MiB large;
+#                with a plugin of 18 MB besides
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   guards       the mend of each row of the catalogue of failures switched off: its test fails (scripts/guards.sh)
 #   damage       200 flipped bits, one at a time, in each file of a store in turn: told, opened and salvaged; and 400 power failures
@@ -30,7 +31,7 @@ tests() {
   [ "$(stat -c %s "$esclusa")" -le $((50 << 20)) ] || { echo "the router has over 50 MiB"; return 1; }
   scripts/guests.sh
   scripts/python.sh
-  scripts/servers.sh run cargo test --release --locked --workspace --no-fail-fast 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
+  ESCLUSA_FUNCTIONS=12000 scripts/servers.sh run cargo test --release --locked --workspace --no-fail-fast 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
   return "${PIPESTATUS[0]}"
 }
 properties() {

@@ -81,8 +81,8 @@ pub(crate) fn passed(number: usize) -> Vec<u8> {
     guest(format!("{salt} {}", locals_and_loops(2_400, 650).repeat(20)))
 }
 
-/// An honest guest of 18 MB: so many ordinary functions, with loops, branches, calls and a table of branches each.
-pub(crate) fn honest() -> Vec<u8> {
+/// An honest guest: so many ordinary functions of 1.5 KB, with loops, branches, calls and a table of branches each.
+pub(crate) fn honest(functions: usize) -> Vec<u8> {
     let arithmetic = |n: usize| {
         repeated(60, |m| {
             let (to, from) = ((n + m) % 12 + 1, (n * 7 + m) % 12 + 1);
@@ -105,5 +105,5 @@ pub(crate) fn honest() -> Vec<u8> {
             n.saturating_sub(1),
         )
     };
-    guest(repeated(12_000, function))
+    guest(repeated(functions, function))
 }
