@@ -92,6 +92,8 @@ struct State {
     beginless: Option<Fault>,
     /// The brokers do not answer.
     outage: Option<Fault>,
+    /// For how long the group has refused offsets.
+    refusals: offsets::Refusals,
     /// Why no lane of this member may go on.
     refused: Option<Fault>,
     /// Lanes that this process has had: the group loses its offsets together with a topic, which may be made again.

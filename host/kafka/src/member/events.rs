@@ -56,8 +56,7 @@ impl GroupEvents for Member {
 
     fn committed(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         if let Err(error) = &result {
-            // Normal after a partition was lost, and while the group rebalances: what is owed is tried again.
-            tracing::debug!(route = &*self.rules.route, %error, "offsets are not committed");
+            self.offsets_refused(error);
             return;
         }
         for element in offsets.elements() {
@@ -66,6 +65,7 @@ impl GroupEvents for Member {
                 partition.paid(offset);
             }
         }
+        self.offsets_taken();
     }
 
     fn failed(&self, error: &KafkaError, reason: &str) {

@@ -5,8 +5,33 @@ use crate::beginning::{self, Place};
 use crate::context::{GroupConsumer, GroupEvents};
 use crate::partition::Partition;
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a group may refuse offsets before that is worth a line in the log, and between two lines. Longer than a rebalance
+/// with the usual session time-out of 45 s.
+const WORTH_A_LINE: Duration = Duration::from_secs(60);
+
+/// For how long a group has refused offsets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusals {
+    since: Option<Instant>,
+    said: Option<Instant>,
+}
+
+impl Refusals {
+    /// The group has refused offsets. `Some`: it has done so for so long, and that is to be said now.
+    pub(super) fn refused(&mut self, now: Instant) -> Option<Duration> {
+        let since = *self.since.get_or_insert(now);
+        let last = self.said.unwrap_or(since);
+        if now.duration_since(last) < WORTH_A_LINE {
+            return None;
+        }
+        self.said = Some(now);
+        Some(now.duration_since(since))
+    }
+}
 
 impl Member {
     /// Tells the group of what is settled and it does not know.
@@ -15,7 +40,11 @@ impl Member {
             return;
         }
         let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        self.pay_for(consumer, &partitions, mode);
+        if partitions.iter().all(|partition| partition.owed().is_none()) {
+            self.offsets_taken();
+        } else {
+            self.pay_for(consumer, &partitions, mode);
+        }
     }
 
     /// Not if a transaction does it: an older offset could come after a newer one.
@@ -39,9 +68,30 @@ impl Member {
             return !failed;
         }
         if let Err(error) = done {
-            tracing::debug!(route = &*self.rules.route, %error, "an offset is not committed yet");
+            self.offsets_refused(&error);
         }
         true
+    }
+
+    /// The group has taken offsets, or is owed none.
+    pub(super) fn offsets_taken(&self) {
+        self.state.lock().refusals = Refusals::default();
+    }
+
+    /// The group has refused offsets. Normal after a partition was lost, and while the group rebalances: what is owed is told again.
+    pub(super) fn offsets_refused(&self, error: &KafkaError) {
+        let route = &*self.rules.route;
+        tracing::debug!(route, %error, "offsets are not committed");
+        let Some(long) = self.state.lock().refusals.refused(Instant::now()) else { return };
+        let seconds = long.as_secs();
+        match &self.rules.positions {
+            None => {
+                tracing::warn!(route, seconds, %error, "the group refuses offsets: after a restart their records come again")
+            }
+            Some(_) => {
+                tracing::warn!(route, seconds, %error, "the group refuses offsets: tools that ask it see older ones")
+            }
+        }
     }
 
     /// Lets partitions go. `lost`: another member may have them, and nothing is committed.
@@ -68,7 +118,14 @@ impl Member {
         });
         if self.tells_group() {
             // The group may be between two generations: an offset that is refused for that is told again.
-            while !self.pay_for(consumer, partitions, CommitMode::Sync) && Instant::now() < deadline {
+            while !self.pay_for(consumer, partitions, CommitMode::Sync) {
+                if Instant::now() >= deadline {
+                    tracing::warn!(
+                        route = &*self.rules.route,
+                        "partitions go, and the group has refused their last offsets"
+                    );
+                    break;
+                }
                 std::thread::sleep(PAUSE);
             }
         }

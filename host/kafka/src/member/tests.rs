@@ -45,6 +45,17 @@ async fn an_offset_is_owed_until_the_group_has_taken_it() {
     partition.settle(&Token::Offset(8)).unwrap();
     member.committed(Ok(()), &at(5));
     assert_eq!(partition.owed(), Some(9));
+    member.committed(Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NotCoordinator)), &at(9));
+    assert_ne!(member.state.lock().refusals, offsets::Refusals::default(), "how long is counted");
     member.committed(Ok(()), &at(9));
     assert_eq!(partition.owed(), None);
+    assert_eq!(member.state.lock().refusals, offsets::Refusals::default());
+}
+
+#[test]
+fn a_group_that_refuses_offsets_is_told_of_once_a_minute() {
+    let (start, mut refusals) = (Instant::now(), offsets::Refusals::default());
+    let mut refused = |seconds| refusals.refused(start + Duration::from_secs(seconds)).map(|long| long.as_secs());
+    assert_eq!([0, 1, 59].map(&mut refused), [None; 3], "it may rebalance");
+    assert_eq!([60, 61, 119, 120, 130].map(&mut refused), [Some(60), None, None, Some(120), None]);
 }
