@@ -58,21 +58,20 @@ pub async fn send(route: &Route, recorded: RecordedOutbox) -> bool {
 
 async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
     let RecordedOutbox { id, lane, mut outbox, .. } = recorded;
-    let policy = &route.spec.policy;
     loop {
         // Anew for each try: the plugin may have been replaced meanwhile, and dead letters name the present one.
         let handler = route.handler(&route.plugin());
         let (name, source) = (&route.spec.name, &route.spec.source);
         let sender = OutboxOrigin { route: name, source, lane: &lane, handler: &handler, now: timestamp_now() };
         let before = outbox.unsent();
-        let again = outbox.attempt(&route.sinks, &sender, policy.max_retry_attempts, |message, fault| {
+        let again = outbox.attempt(&route.sinks, &sender, route.spec.message_retries, |message, fault| {
             route.meter.error(SEND, &format!("output {:?}: {fault}", message.send.output));
         });
         let again = again.await;
         let sent = u64::try_from(before.saturating_sub(outbox.unsent())).unwrap_or(u64::MAX);
         route.meter.sent(sent);
         let Some(again) = again else { break };
-        let wait = again.wait(&policy.backoff, route.seed ^ id);
+        let wait = again.wait(&route.spec.policy.backoff, route.seed ^ id);
         outbox.waits(wait);
         if route.unless_leaving(tokio::time::sleep(wait)).await.is_none() {
             return false;

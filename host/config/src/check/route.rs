@@ -91,6 +91,7 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
     let limits = limits(reader);
     let on_failure = delivery::on_failure(reader, world, source.map(|source| (&*source_name, source)));
     let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
+    let retries = reader.given_integer(&shape::MAX_RETRY_ATTEMPTS);
     RouteSpec {
         filter: filter(reader, source),
         plugin: paths.read(reader, &shape::PLUGIN),
@@ -110,7 +111,8 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         batch_window: reader.duration(&shape::BATCH_WINDOW),
         concurrency: concurrency(reader, source),
         in_flight_bytes,
-        policy: delivery::policy(reader, source),
+        policy: delivery::policy(reader, source, retries),
+        message_retries: delivery::message_retries(retries),
         breaker: reader.duration(&shape::BREAKER),
         max_hops: reader.integer(&shape::MAX_HOPS),
         delivery: delivery::delivery(reader, world, source, &grants, on_failure.as_deref()),

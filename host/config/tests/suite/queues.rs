@@ -30,6 +30,18 @@ fn who_gives_a_message_up_depends_on_its_queue_and_route() {
 }
 
 #[test]
+fn how_often_a_queue_delivers_says_nothing_about_the_messages_of_its_route() {
+    for source in
+        ["kind = \"queue\"\nmax_receive_count = 1", "kind = \"sqs\"\nmax_receive_count = 3", "kind = \"stream\""]
+    {
+        for (keys, retries) in [("", Some(10)), ("max_retry_attempts = 2", Some(2)), ("max_retry_attempts = -1", None)]
+        {
+            assert_eq!(route(source, keys).message_retries, retries, "{source} {keys}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_a_queue_keeps_a_failing_event_and_bounds_its_retries() {
     for source in ["kind = \"kinesis\"", "kind = \"dynamodb-stream\"", "kind = \"stream\""] {
         let policy = route(source, "").policy;

@@ -41,6 +41,9 @@ pub struct RouteSpec {
     pub in_flight_bytes: usize,
     /// Rules for failures.
     pub policy: RetryPolicy,
+    /// Most retries of a recorded message that its output does not take; `None`: no limit. A queue counts how often an event is
+    /// received: that says nothing about the messages that come of it.
+    pub message_retries: Option<u32>,
     /// How long nearly all calls have to fail before the breaker opens; zero: it never does.
     pub breaker: Duration,
     /// Hops at which an event is given up; zero: at no number of them.

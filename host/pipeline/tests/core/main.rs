@@ -85,6 +85,7 @@ impl Options {
                 release: false,
                 backoff,
             },
+            message_retries: self.max_retry_attempts,
             breaker: self.breaker,
             max_hops: 16,
             on_failure: None,

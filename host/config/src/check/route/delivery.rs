@@ -19,8 +19,8 @@ const RETRIES: u32 = 10;
 
 /// The retry policy. A message that fails is released to its queue, which counts its receives: at the last one that
 /// `max_receive_count` permits the route makes a dead letter of it, with the reason. Without `max_receive_count` the
-/// redrive policy of SQS decides.
-pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> RetryPolicy {
+/// redrive policy of SQS decides. `given`: the route's `max_retry_attempts`.
+pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>, given: Option<i64>) -> RetryPolicy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
@@ -28,7 +28,7 @@ pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Ret
     };
     // The first receive is no retry.
     let of_queue = receives.flatten().map(|receives| receives.saturating_sub(1));
-    let max_retry_attempts = match reader.given_integer(&shape::MAX_RETRY_ATTEMPTS) {
+    let max_retry_attempts = match given {
         Some(given) => [u32::try_from(given).ok(), of_queue].into_iter().flatten().min(),
         None if receives.is_some() => of_queue,
         None => Some(RETRIES),
@@ -40,6 +40,11 @@ pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Ret
         release: receives.is_some(),
         backoff: backoff(reader),
     }
+}
+
+/// Most retries of a message that an output does not take; `None`: no limit.
+pub(super) fn message_retries(given: Option<i64>) -> Option<u32> {
+    given.map_or(Some(RETRIES), |given| u32::try_from(given).ok())
 }
 
 fn backoff(route: &SectionReader<'_>) -> Backoff {
