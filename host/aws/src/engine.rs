@@ -15,32 +15,28 @@ mod commit_parts;
 use crate::client::Clients;
 use crate::objects::{S3Store, S3Stores};
 use crate::progress::ProgressStore;
-use crate::retry::{RetryBudget, random};
+use crate::retry::RetryBudget;
 use crate::shards::wall_millis;
 use crate::tables::{DedupTable, DynamoReads, DynamoTable, DynamoTables, Fence, ItemWrite};
 use commit_parts::{CommitParts, LocalCommit};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
-use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::{self, Commit, CommitError, Committed, KeptAnswer, PendingMessages, Progress, Sink};
+use esclusa_flow::dead_letter::DeadLetter;
+use esclusa_flow::engine::{self, Commit, CommitError, Committed, KeptAnswer, PendingMessages, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::{Outbox, SendObserver};
+use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::reads::Reads;
-use esclusa_flow::retry::Backoff;
 use esclusa_flow::timestamp::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The engine of one route over AWS and a local engine.
 pub struct AwsEngine {
     tables: Arc<DynamoTables>,
     stores: Arc<S3Stores>,
-    sinks: BTreeMap<String, Arc<dyn Sink>>,
-    observer: Arc<dyn SendObserver>,
+    sender: CommitSender,
     local: Arc<dyn engine::Engine>,
     progress_store: Option<Arc<dyn ProgressStore>>,
     /// Set if effects are to happen once.
@@ -59,8 +55,7 @@ impl AwsEngine {
         AwsEngine {
             tables: Arc::new(DynamoTables::new(settings.tables, clients)),
             stores: Arc::new(S3Stores::new(settings.stores, clients)),
-            sinks: settings.sinks,
-            observer: settings.observer,
+            sender: settings.sender,
             local: settings.local,
             progress_store: settings.progress_store,
             dedup,
@@ -79,7 +74,8 @@ impl AwsEngine {
         self.tables.check(&writes, &fence, several)?;
         // Writes to DynamoDB, S3 and outputs cannot be undone. If the local tables refuse their part of a batch as too
         // large, the batch is halved and called again, and each half would write there once more.
-        if !(writes.is_empty() && fence.is_empty() && objects.is_empty() && self.progress_store.is_none()) {
+        let settles = self.store_of(&rest.commit.progress).is_some();
+        if !(writes.is_empty() && fence.is_empty() && objects.is_empty() && !settles) {
             rest.check_with(&*self.local).await?;
         }
         // Objects first: putting one again overwrites it, so a crash after this costs nothing but the request.
@@ -114,7 +110,7 @@ impl AwsEngine {
     ) -> Result<Committed, CommitError> {
         let fence = Fence::default();
         let write = self.tables.write(writes, &fence, several);
-        let Some(progress_store) = &self.progress_store else {
+        let Some(progress_store) = self.store_of(&rest.commit.progress) else {
             let mut skipped = write.await?;
             let committed = rest.commit_to(&*self.local).await?;
             skipped.extend(committed.skipped);
@@ -122,10 +118,10 @@ impl AwsEngine {
         };
         let lane = Arc::clone(&rest.commit.lane);
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
-        let mut skipped = while_owned(&**progress_store, &lane, &progress, write).await?;
-        self.send(&**progress_store, &mut rest.commit, &progress).await?;
+        let mut skipped = while_owned(progress_store, &lane, write).await?;
+        self.send(progress_store, &mut rest.commit).await?;
         skipped.extend(rest.commit_to(&*self.local).await?.skipped);
-        settle(&**progress_store, &lane, &progress).await?;
+        settle(progress_store, &lane, &progress).await?;
         Ok(Committed { skipped, outbox: None })
     }
 
@@ -142,8 +138,9 @@ impl AwsEngine {
         let counts = std::mem::take(&mut rest.commit.counts);
         let last = Commit { counts, ..rest.nothing() };
         // Before the transaction: once it holds the progress, a crash would lose these.
-        if let Some(progress_store) = &self.progress_store {
-            self.send(&**progress_store, &mut rest.commit, &progress).await?;
+        let progress_store = self.store_of(&progress);
+        if let Some(progress_store) = progress_store {
+            self.send(progress_store, &mut rest.commit).await?;
         }
         let lane = Arc::clone(&last.lane);
         // If a guard fails, the batch comes here again: its dead letters are kept only once.
@@ -165,7 +162,7 @@ impl AwsEngine {
             self.kept().remove(letter);
         }
         skipped.extend(committed.skipped);
-        match &self.progress_store {
+        match progress_store {
             None => drop(self.local.commit(Commit { progress, ..last }).await?),
             Some(progress_store) => {
                 if last.counts != Counts::default() {
@@ -173,13 +170,19 @@ impl AwsEngine {
                 }
                 // With a fence the transaction has moved the position already.
                 if fence.progress.is_none() {
-                    settle(&**progress_store, &lane, &progress).await?;
+                    settle(progress_store, &lane, &progress).await?;
                 } else {
                     progress_store.moved(&lane, &progress);
                 }
             }
         }
         Ok(Committed { skipped, outbox: committed.outbox })
+    }
+
+    /// Keeps the progress of a commit; `None`: the local engine does, or there is none, as in a redrive. Then the lane does not matter
+    /// either: its process may be another one. The local engine has the dead letter, and records the messages that come of it.
+    fn store_of(&self, progress: &Progress) -> Option<&dyn ProgressStore> {
+        self.progress_store.as_deref().filter(|_| *progress != Progress::None)
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, String)>> {
@@ -201,13 +204,9 @@ impl AwsEngine {
         if writes.is_empty() {
             return Ok(Fence::default());
         }
-        let progress = match &self.progress_store {
-            // Without progress the lane does not matter: a dead letter may be redriven by a process that does not have
-            // its shard.
-            Some(progress_store) if commit.progress != Progress::None => {
-                progress_store.write(&commit.lane, &commit.progress)?
-            }
-            _ => None,
+        let progress = match self.store_of(&commit.progress) {
+            Some(progress_store) => progress_store.write(&commit.lane, &commit.progress)?,
+            None => None,
         };
         if progress.is_some() || commit.dedup.is_empty() {
             return Ok(Fence { progress, ..Fence::default() });
@@ -241,32 +240,23 @@ impl AwsEngine {
     }
 
     /// Sends the messages of a commit. Those that their output refuses for good become dead letters of the commit.
-    async fn send(
-        &self,
-        progress_store: &dyn ProgressStore,
-        commit: &mut Commit,
-        progress: &Progress,
-    ) -> Result<(), CommitError> {
+    async fn send(&self, progress_store: &dyn ProgressStore, commit: &mut Commit) -> Result<(), CommitError> {
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
-        let send = async { Ok(send_all(&self.sinks, messages, commit, Arc::clone(&self.observer)).await) };
-        let dead = while_owned(progress_store, &commit.lane, progress, send).await?;
+        let now = || Timestamp::from_millis(wall_millis());
+        let send = async { Ok(self.sender.send(messages, commit, now, tokio::time::sleep).await) };
+        let dead = while_owned(progress_store, &commit.lane, send).await?;
         commit.dead.extend(dead);
         Ok(())
     }
 }
 
 /// Runs work that no transaction protects from a stale owner. It begins only if this process owns the lane, and is
-/// dropped as soon as another process may own it; a request on its way still arrives. Without progress the lane does
-/// not matter.
+/// dropped as soon as another process may own it; a request on its way still arrives.
 async fn while_owned<T>(
     progress_store: &dyn ProgressStore,
     lane: &str,
-    progress: &Progress,
     work: impl Future<Output = Result<T, CommitError>>,
 ) -> Result<T, CommitError> {
-    if *progress == Progress::None {
-        return work.await;
-    }
     tokio::select! {
         // The lane first: work must not begin on a lane that was lost before.
         biased;
@@ -284,9 +274,6 @@ fn several(commit: &Commit) -> bool {
 
 /// Settles, and tries again within a budget: a fault here would have all effects written again.
 async fn settle(progress_store: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
-    if *progress == Progress::None {
-        return Ok(());
-    }
     let mut budget = RetryBudget::for_write();
     while let Err(fault) = progress_store.settle(lane, progress).await {
         budget.wait(fault).await?;
@@ -318,18 +305,15 @@ pub struct EngineSettings {
     pub tables: BTreeMap<String, DynamoTable>,
     /// Object stores in S3, likewise.
     pub stores: BTreeMap<String, S3Store>,
-    /// Outputs outside of the local engine, likewise. Used only with a progress store: else the local engine records
-    /// the messages, and delivery sends them after the commit.
-    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
-    /// Is notified of the results of their messages.
-    pub observer: Arc<dyn SendObserver>,
+    /// Sends messages to outputs outside of the local engine, if the progress store keeps the progress of a commit: else the local
+    /// engine records the messages, and delivery sends them after the commit.
+    pub sender: CommitSender,
     /// Everything else: embedded tables, streams and queues, dead letters, counters, and the progress if there is no
     /// progress store.
     pub local: Arc<dyn engine::Engine>,
     /// Keeps the progress of the source. `None`: the local engine does.
     pub progress_store: Option<Arc<dyn ProgressStore>>,
-    /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table
-    /// serves
+    /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table serves
     /// all routes. `None`: at-least-once, a batch that is delivered again is written again.
     pub dedup_table: Option<String>,
 }
@@ -337,27 +321,3 @@ pub struct EngineSettings {
 /// Most bytes of an answer that is kept: an item in DynamoDB has at most 400 KiB, its key and the head of the answer among them.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>, November 2026.
 const ANSWER: usize = 400_000;
-/// Waits between tries.
-const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
-
-/// Sends the messages of a commit, in order for each output, until each is confirmed or refused for good; gives the
-/// refused ones. It does not give up by itself: the commit would be repeated, and its writes with it. Dropping the
-/// future leaves the batch undone, and it is delivered again with the same message ids.
-async fn send_all(
-    sinks: &BTreeMap<String, Arc<dyn Sink>>,
-    messages: Vec<OutboxMessage>,
-    commit: &Commit,
-    observer: Arc<dyn SendObserver>,
-) -> Vec<DeadLetter> {
-    let Commit { route, source, lane, handler, .. } = commit;
-    let mut outbox = Outbox::new(messages, observer);
-    loop {
-        let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from_millis(wall_millis()) };
-        let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
-            return std::mem::take(&mut outbox.dead);
-        };
-        let wait = again.wait(&BACKOFF, random());
-        outbox.waits(wait);
-        tokio::time::sleep(wait).await;
-    }
-}

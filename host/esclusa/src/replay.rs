@@ -20,7 +20,7 @@ use esclusa_config::plan::{self, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::SendObserver;
+use esclusa_flow::outbox::CommitSender;
 use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::commit::ProgressKind;
 use esclusa_pipeline::context::LaneContext;
@@ -116,8 +116,8 @@ pub(crate) async fn replay(
     let local: Arc<dyn Engine> = Arc::new(UncountedEngine(Arc::new(store.clone())));
     // No sinks: messages are counted and left out.
     let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
-    let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn SendObserver>);
-    let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
+    let sender = CommitSender { sinks: BTreeMap::new(), observer: none.1.clone(), backoff: job.wired.policy.backoff };
+    let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sender, None));
     let tally = Arc::new(ReplayTally::default());
     let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.needs_dedup(&job.wired));

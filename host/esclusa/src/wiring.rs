@@ -15,6 +15,7 @@ use aws::{Cloud, LateProgressStore};
 use esclusa_config::plan::{self, KafkaProgress, Objects, Output, Plan, RouteSpec, Source, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
+use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::source::Positions;
 use esclusa_pipeline::commit::ProgressKind;
 use esclusa_pipeline::masked;
@@ -70,17 +71,13 @@ impl Wiring<'_> {
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
         let facts = (source.kind().into(), progress_kind(source), self.plan.needs_dedup(spec));
-        let (engine, parts) = self.engine(spec, source, (sinks.clone(), meters.clone()));
+        let sender = CommitSender { sinks: sinks.clone(), observer: meters.clone(), backoff: spec.policy.backoff };
+        let (engine, parts) = self.engine(spec, source, sender);
         let engine = masked::engine(engine, &spec.secrets);
         Some((Route::new(spec.clone(), facts, engine, (sinks, meters), plugin, meter), parts))
     }
 
-    fn engine(
-        &self,
-        spec: &RouteSpec,
-        source: &Source,
-        (sinks, meters): (BTreeMap<String, Arc<dyn Sink>>, Arc<OutputMeters>),
-    ) -> (Arc<dyn Engine>, SourceParts) {
+    fn engine(&self, spec: &RouteSpec, source: &Source, sender: CommitSender) -> (Arc<dyn Engine>, SourceParts) {
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
         let progress_store = Arc::new(LateProgressStore::default());
         let items = self.position_items(spec);
@@ -91,9 +88,9 @@ impl Wiring<'_> {
         };
         let above = match (&kafka, self.cloud) {
             (Some(kafka), _) if !self.plan.writes_aws(spec) => {
-                Some(kafka.engine(self.plan, spec, local.clone(), (sinks, meters)))
+                Some(kafka.engine(self.plan, spec, local.clone(), sender))
             }
-            (_, Some(cloud)) => cloud.engine(self.plan, spec, local.clone(), (sinks, meters), own_progress),
+            (_, Some(cloud)) => cloud.engine(self.plan, spec, local.clone(), sender, own_progress),
             (_, None) => None,
         };
         (above.unwrap_or(local), SourceParts { progress_store, kafka })

@@ -3,9 +3,10 @@
 
 use crate::dead_letter::{DeadLetter, OutboxOrigin};
 use crate::effect::OutboxMessage;
-use crate::engine::{SendError, Sink};
+use crate::engine::{Commit, SendError, Sink};
 use crate::fault::Fault;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, mix_text};
+use crate::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,6 +205,43 @@ impl Outbox {
     }
 }
 
+/// Sends the messages of a commit before the commit: for engines that do not record them. A crash in between sends them again, with the
+/// same ids.
+pub struct CommitSender {
+    /// Outputs by their name in routes.toml.
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
+    /// Is notified of the results.
+    pub observer: Arc<dyn SendObserver>,
+    /// Waits between tries.
+    pub backoff: Backoff,
+}
+
+impl CommitSender {
+    /// Sends `messages`, those of `commit`, until each is confirmed or refused for good; gives the dead letters of the refused ones.
+    /// It does not give up by itself: the letter would be kept before the commit, which may not happen, or happen with another
+    /// message. `now` tells the time, and `sleep` waits. Dropping the future leaves the batch undone: it is delivered again.
+    pub async fn send<W: Future<Output = ()>>(
+        &self,
+        messages: Vec<OutboxMessage>,
+        commit: &Commit,
+        now: impl Fn() -> Timestamp,
+        sleep: impl Fn(Duration) -> W,
+    ) -> Vec<DeadLetter> {
+        let Commit { route, source, lane, handler, .. } = commit;
+        let seed = messages.first().map_or(0, |first| mix_text(&first.id));
+        let mut outbox = Outbox::new(messages, self.observer.clone());
+        loop {
+            let sender = OutboxOrigin { route, source, lane, handler, now: now() };
+            let Some(again) = outbox.attempt(&self.sinks, &sender, None, |_, _| {}).await else {
+                return std::mem::take(&mut outbox.dead);
+            };
+            let wait = again.wait(&self.backoff, seed);
+            outbox.waits(wait);
+            sleep(wait).await;
+        }
+    }
+}
+
 impl Drop for Outbox {
     fn drop(&mut self) {
         if !self.recorded {
@@ -216,9 +254,10 @@ impl Drop for Outbox {
 mod tests {
     use super::*;
     use crate::BoxFuture;
+    use crate::counts::Counts;
     use crate::dead_letter::Handler;
     use crate::effect::SendMessage;
-    use crate::timestamp::Timestamp;
+    use crate::engine::Progress;
     use std::pin::pin;
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
@@ -334,6 +373,54 @@ mod tests {
         let letter = &outbox.dead[0];
         assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest, &*letter.lane), ("queue", "p.wasm", "d", "l"));
         assert_eq!((&*letter.key, letter.died.millis(), letter.data.as_slice()), ("k", 7, &[1][..]));
+    }
+
+    #[test]
+    fn messages_of_a_commit_are_tried_until_they_are_taken_or_refused_with_the_waits_of_the_route() {
+        let fail = || Err(Fault::Transient("no".into()).into());
+        // A hundred times; then the first is taken, the second refused, and the third fails once more.
+        let mut results: Vec<_> = (0..300).map(|_| fail()).collect();
+        results.extend([Ok(()), Err(Fault::Permanent("never".into()).into()), fail(), Ok(())]);
+        let sink: Arc<dyn Sink> = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
+        let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_millis(25) };
+        let sender =
+            CommitSender { sinks: BTreeMap::from([("out".to_owned(), sink)]), observer: Arc::new(()), backoff };
+        let (time, waits) = (Mutex::new(7), Mutex::new(Vec::new()));
+        let now = || Timestamp::from_millis(*time.lock().unwrap());
+        let sleep = |wait: Duration| {
+            *time.lock().unwrap() += 100;
+            waits.lock().unwrap().push(wait);
+            std::future::ready(())
+        };
+        let messages = ["1", "2", "3"].map(|id| message(id, "out")).into();
+        let commit = commit();
+        let sending = pin!(sender.send(messages, &commit, now, sleep));
+        let Poll::Ready(dead) = sending.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("nothing here waits");
+        };
+        let dead: Vec<_> = dead.iter().map(|letter| (&*letter.event, letter.died.millis(), letter.attempts)).collect();
+        assert_eq!(dead, [("2", 7 + 100 * 100, 101)]);
+        let waits = waits.lock().unwrap();
+        assert_eq!(waits.len(), 101);
+        assert!(waits[0] <= Duration::from_millis(10) && waits[99] > Duration::from_millis(10), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(25)));
+    }
+
+    fn commit() -> Commit {
+        Commit {
+            route: "r".into(),
+            source: "s".into(),
+            lane: "l".into(),
+            handler: Handler { kind: "kinesis".into(), plugin: "p.wasm".into(), digest: "d".into() },
+            actions: Vec::new(),
+            hops: Vec::new(),
+            outbox: Arc::default(),
+            dead: Vec::new(),
+            progress: Progress::None,
+            dedup: Vec::new(),
+            answers: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
     #[test]

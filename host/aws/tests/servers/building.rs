@@ -15,6 +15,7 @@ use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateI
 use esclusa_flow::engine::{Commit, Progress, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::settings::ServiceLocation;
+use esclusa_testkit::sender::sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -89,8 +90,7 @@ impl Make {
         let settings = EngineSettings {
             tables: [(name.to_owned(), table.clone())].into(),
             stores: BTreeMap::new(),
-            sinks: self.sinks,
-            observer: Arc::new(()),
+            sender: sender(self.sinks),
             local: Arc::new(local.clone()),
             progress_store: self.progress_store,
             dedup_table: self.dedup_table,

@@ -11,6 +11,7 @@ use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessag
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
 use esclusa_flow::reads::Reads;
+use esclusa_testkit::sender::sender;
 use std::sync::{Arc, Mutex};
 
 /// Refuses "bad" for good, and the first of all messages once.
@@ -76,6 +77,31 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest), ("kinesis", "plugin.wasm", "d1"));
     assert_eq!(*progress_store.calls.lock().unwrap(), ["settle"]);
     assert_eq!(bench.local.counts("route").unwrap().done, 2);
+}
+
+// The dead letter is in the local store, and its route may be served by another process.
+#[tokio::test]
+async fn messages_of_a_redrive_are_recorded_beside_the_dead_letter_and_nobody_waits_for_their_receiver() {
+    let clients = clients().await;
+    for dedup_table in [None, Some(super::building::unique("dedup"))] {
+        let progress_store = Arc::new(TableProgress::new(&clients).await);
+        let sink = Arc::new(Moody::default());
+        let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
+        let table = create(&clients).await;
+        let bench = Make { progress_store: Some(progress_store.clone()), sinks, dedup_table };
+        let bench = bench.over(&clients, TABLE, &table);
+        let redriven = Commit {
+            outbox: vec![message("1")].into(),
+            dedup: vec!["e".into()],
+            ..commit(vec![put(with_n("a", 1, 1))], 1)
+        };
+        let done = bench.engine.commit(redriven).await.unwrap();
+        let pending = bench.engine.pending("route").await.unwrap();
+        let pending: Vec<_> = pending.iter().map(|outbox| (Some(outbox.id), outbox.messages.len())).collect();
+        assert_eq!(pending, [(done.outbox, 1)]);
+        assert_eq!((*sink.tries.lock().unwrap(), progress_store.calls.lock().unwrap().len()), (0, 0));
+        assert!(get(&bench, &key("a", 1)).await.is_some());
+    }
 }
 
 #[tokio::test]
@@ -147,8 +173,7 @@ async fn a_batch_that_is_too_large_for_the_local_tables_writes_nothing_elsewhere
     let settings = EngineSettings {
         tables: [(TABLE.to_owned(), table)].into(),
         stores: Default::default(),
-        sinks: Default::default(),
-        observer: Arc::new(()),
+        sender: sender(Default::default()),
         local: Arc::new(Full(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap())),
         progress_store: None,
         dedup_table: None,

@@ -11,6 +11,7 @@ use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
+use esclusa_testkit::sender::sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -37,8 +38,7 @@ pub(crate) async fn lake(over: &Clients, name: &str) -> Lake {
     let settings = EngineSettings {
         tables: Default::default(),
         stores: [(name.to_owned(), store)].into(),
-        sinks: Default::default(),
-        observer: Arc::new(()),
+        sender: sender(Default::default()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: Some(progress_store.clone()),
         dedup_table: None,

@@ -9,6 +9,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Condition, Otherwise, Value};
 use esclusa_flow::reads::{ReadError, Selection};
 use esclusa_flow::settings::ServiceLocation;
+use esclusa_testkit::sender::sender;
 
 fn all(pk: &str) -> Selection {
     let key = Condition(vec![("pk".to_owned(), Comparison::Equal(Value::Text(pk.to_owned())))]);
@@ -142,8 +143,7 @@ async fn two_names_of_one_table_are_one_table() {
     let settings = esclusa_aws::engine::EngineSettings {
         tables: [(TABLE.to_owned(), table.clone()), ("alias".to_owned(), table)].into(),
         stores: Default::default(),
-        sinks: Default::default(),
-        observer: std::sync::Arc::new(()),
+        sender: sender(Default::default()),
         local: std::sync::Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: None,
         dedup_table: None,

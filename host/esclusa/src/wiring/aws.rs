@@ -16,7 +16,7 @@ use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Engine, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lane_progress::LaneProgress;
-use esclusa_flow::outbox::SendObserver;
+use esclusa_flow::outbox::CommitSender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -176,7 +176,7 @@ impl Cloud {
         plan: &Plan,
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
-        (sinks, observer): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
+        sender: CommitSender,
         progress_store: Option<OwnProgress>,
     ) -> Option<Arc<dyn Engine>> {
         let (tables, stores) = resources(plan, spec);
@@ -189,7 +189,7 @@ impl Cloud {
             plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => Some(self.dedup_table.clone()),
             _ => None,
         };
-        let settings = EngineSettings { tables, stores, sinks, observer, local, progress_store, dedup_table };
+        let settings = EngineSettings { tables, stores, sender, local, progress_store, dedup_table };
         Some(Arc::new(engine::AwsEngine::new(settings, &self.clients)))
     }
 }

@@ -8,13 +8,12 @@ use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::lane_progress::LaneProgress;
-use esclusa_flow::outbox::SendObserver;
+use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::{BoxFuture, source};
 use esclusa_kafka::check;
 use esclusa_kafka::engine::{KafkaEngineSettings, of_group, of_transactions};
 use esclusa_kafka::reader::{KafkaGroup, KafkaReader, KafkaSourceSettings, Positioning};
 use esclusa_kafka::sink::{self, KafkaSinkSettings};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,9 +80,9 @@ impl KafkaTopics {
         plan: &Plan,
         route: &RouteSpec,
         local: Arc<dyn Engine>,
-        (sinks, observer): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
+        sender: CommitSender,
     ) -> Arc<dyn Engine> {
-        let settings = KafkaEngineSettings { reader: self.reader.clone(), local, sinks, observer };
+        let settings = KafkaEngineSettings { reader: self.reader.clone(), local, sender };
         if plan.kafka_progress(route) != Some(KafkaProgress::Transaction) {
             return of_group(settings);
         }

@@ -7,9 +7,8 @@ use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::lane_progress::LaneProgress;
-use esclusa_flow::outbox::SendObserver;
+use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::source::{Positions, Source};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Has no values.
@@ -123,7 +122,7 @@ impl Cloud {
         _: &Plan,
         _: &plan::RouteSpec,
         _: Arc<dyn Engine>,
-        _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
+        _: CommitSender,
         _: Option<OwnProgress>,
     ) -> Option<Arc<dyn Engine>> {
         match *self {}

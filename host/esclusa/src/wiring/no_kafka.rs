@@ -7,9 +7,8 @@ use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::lane_progress::LaneProgress;
-use esclusa_flow::outbox::SendObserver;
+use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::{BoxFuture, source};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Has no values.
@@ -45,13 +44,7 @@ impl KafkaTopics {
 
     /// The engine of a route.
     #[must_use]
-    pub(crate) fn engine(
-        &self,
-        _: &Plan,
-        _: &RouteSpec,
-        _: Arc<dyn Engine>,
-        _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
-    ) -> Arc<dyn Engine> {
+    pub(crate) fn engine(&self, _: &Plan, _: &RouteSpec, _: Arc<dyn Engine>, _: CommitSender) -> Arc<dyn Engine> {
         match *self {}
     }
 }

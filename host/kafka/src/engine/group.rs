@@ -7,20 +7,15 @@
 use super::parts::KafkaEngineSettings;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Sink};
+use esclusa_flow::dead_letter::DeadLetter;
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lane_progress::LaneProgress;
-use esclusa_flow::outbox::{Outbox, SendObserver};
+use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::reads::Reads;
-use esclusa_flow::retry::{Backoff, mix_text};
 use esclusa_flow::timestamp::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-/// Waits between tries to send.
-const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
+use std::time::SystemTime;
 
 /// The engine of a route whose positions the group keeps, or the embedded engine.
 #[must_use]
@@ -79,8 +74,7 @@ impl Engine for OwnEngine {
 /// The group has the position.
 pub(crate) struct GroupEngine {
     local: Arc<dyn Engine>,
-    sinks: BTreeMap<String, Arc<dyn Sink>>,
-    observer: Arc<dyn SendObserver>,
+    sender: CommitSender,
     progress: Arc<dyn LaneProgress>,
 }
 
@@ -88,52 +82,32 @@ impl GroupEngine {
     /// The engine with these parts.
     pub(crate) fn new(settings: KafkaEngineSettings) -> Self {
         let progress = settings.reader.progress();
-        let KafkaEngineSettings { local, sinks, observer, .. } = settings;
-        GroupEngine { local, sinks, observer, progress }
+        GroupEngine { local: settings.local, sender: settings.sender, progress }
     }
 
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
         self.progress.check(&commit.lane, &commit.progress)?;
         let (lane, to) = (commit.lane.clone(), reached(&commit));
         commit.progress = Progress::None;
-        if !commit.outbox.is_empty() {
-            let dead = match &to {
+        // Without a position, as in a redrive, the embedded engine has the dead letter, and records the messages that come of it.
+        if to.is_some() && !commit.outbox.is_empty() {
+            let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
+            let now = || Timestamp::from(SystemTime::now());
+            let dead = tokio::select! {
+                biased;
                 // A partition that leaves takes its messages along: its next reader sends them again.
-                Some(_) => tokio::select! {
-                    biased;
-                    fault = self.progress.lost(&lane) => return Err(fault.into()),
-                    dead = self.send(&mut commit) => dead,
-                },
-                None => self.send(&mut commit).await,
+                fault = self.progress.lost(&lane) => return Err(fault.into()),
+                dead = self.sender.send(messages, &commit, now, tokio::time::sleep) => dead,
             };
             commit.dead.extend(dead);
         }
-        let empty = commit.actions.is_empty() && commit.dead.is_empty() && commit.counts == Counts::default();
-        let mut committed = Committed::default();
-        if !empty {
-            committed.skipped = self.local.commit(commit).await?.skipped;
-        }
+        let Commit { actions, outbox, dead, counts, .. } = &commit;
+        let empty = actions.is_empty() && outbox.is_empty() && dead.is_empty() && *counts == Counts::default();
+        let committed = if empty { Committed::default() } else { self.local.commit(commit).await? };
         if let Some(to) = to {
             self.progress.settled(&lane, &to)?;
         }
         Ok(committed)
-    }
-
-    /// Sends the messages of a commit until each is confirmed or refused for good; gives the refused ones. Dropping it leaves the
-    /// batch undone: it comes again, with the same ids.
-    async fn send(&self, commit: &mut Commit) -> Vec<DeadLetter> {
-        let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
-        let Commit { route, source, lane, handler, .. } = &*commit;
-        let mut outbox = Outbox::new(messages, self.observer.clone());
-        loop {
-            let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from(SystemTime::now()) };
-            let Some(again) = outbox.attempt(&self.sinks, &sender, None, |_, _| {}).await else {
-                return std::mem::take(&mut outbox.dead);
-            };
-            let wait = again.wait(&BACKOFF, mix_text(lane));
-            outbox.waits(wait);
-            tokio::time::sleep(wait).await;
-        }
     }
 }
 

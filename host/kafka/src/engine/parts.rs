@@ -1,9 +1,8 @@
 //! What the engines of a route are made of.
 
 use crate::reader::KafkaReader;
-use esclusa_flow::engine::{Engine, Sink};
-use esclusa_flow::outbox::SendObserver;
-use std::collections::BTreeMap;
+use esclusa_flow::engine::Engine;
+use esclusa_flow::outbox::CommitSender;
 use std::sync::Arc;
 
 /// The parts of an engine.
@@ -12,8 +11,6 @@ pub struct KafkaEngineSettings {
     pub reader: Arc<KafkaReader>,
     /// The embedded engine: dead letters, counters, and embedded targets.
     pub local: Arc<dyn Engine>,
-    /// Outputs outside of the embedded engine, by their name in routes.toml.
-    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
-    /// Is notified of the results of their messages.
-    pub observer: Arc<dyn SendObserver>,
+    /// Sends messages to outputs outside of the embedded engine.
+    pub sender: CommitSender,
 }

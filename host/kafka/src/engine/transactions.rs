@@ -41,7 +41,7 @@ pub fn of_transactions(settings: KafkaEngineSettings, topics: BTreeMap<String, K
     Arc::new(TransactionsEngine {
         topics: Arc::new(topics.into_iter().map(|(name, topic)| (name, topic.topic)).collect()),
         local: settings.local.clone(),
-        observer: settings.observer.clone(),
+        observer: settings.sender.observer.clone(),
         progress: reader.progress(),
         plain: GroupEngine::new(settings),
         reader,

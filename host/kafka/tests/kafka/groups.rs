@@ -2,12 +2,15 @@
 
 use crate::cluster::{Cluster, PATIENCE, unique};
 use crate::routes::{Kept, LIMIT, Route, batch, lane, payloads, settings, settle, take, until};
-use esclusa_flow::engine::CommitError;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::{OutboxMessage, SendMessage};
+use esclusa_flow::engine::{Commit, CommitError, Progress, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use esclusa_kafka::codes::{INSTANCE_TAKEN, SECOND_MEMBER};
 use esclusa_kafka::reader::{KafkaGroup, Positioning};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -73,6 +76,40 @@ async fn a_partition_that_goes_waits_for_its_batch_and_the_next_member_reads_on_
 }
 
 // librdkafka goes on from its own place after a pause and a new assignment, unless it is told where to read.
+/// Takes what it is given at the third try.
+#[derive(Default)]
+struct Slow(Mutex<u32>);
+
+impl Sink for Slow {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
+        let mut tries = self.0.lock().unwrap();
+        *tries += 1;
+        let answer = || if *tries < 3 { Err(Fault::Transient("not now".into()).into()) } else { Ok(()) };
+        Box::pin(std::future::ready(messages.iter().map(|_| answer()).collect()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_sent_before_the_offset_is_settled_and_recorded_if_there_is_none() {
+    let cluster = Cluster::any();
+    let (topic, slow) = (cluster.topic(1).await, Arc::new(Slow::default()));
+    cluster.put(&topic, 0, ["0"]);
+    let sinks = BTreeMap::from([("out".to_owned(), slow.clone() as Arc<dyn Sink>)]);
+    let route = Route::new(settings(&cluster, &topic, &unique("group")), &Kept::default(), sinks);
+    let mut source = route.open().await;
+    let mut lane = lane(&mut *source).await;
+    let pulled = batch(&mut *lane, LIMIT).await;
+    let send = SendMessage { output: "out".into(), key: None, data: vec![1], attributes: Vec::new() };
+    let message = OutboxMessage { id: "m".into(), send };
+    let commit = Commit { outbox: vec![message].into(), ..settle(&pulled, 1) };
+    // A redrive: its receiver may be away for long.
+    let aside = Commit { progress: Progress::None, ..commit.clone() };
+    let recorded = route.engine.commit(aside).await.unwrap();
+    assert_eq!((recorded.outbox.is_some(), *slow.0.lock().unwrap()), (true, 0));
+    let sent = route.engine.commit(commit).await.unwrap();
+    assert_eq!((sent.outbox, *slow.0.lock().unwrap()), (None, 3));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_comes_back_is_read_behind_what_the_other_member_has_settled() {
     let cluster = Cluster::any();

@@ -14,6 +14,7 @@ use esclusa_flow::source::Limit;
 use esclusa_kafka::engine::{KafkaEngineSettings, of_transactions};
 use esclusa_kafka::reader::KafkaReader;
 use esclusa_kafka::sink::KafkaSinkSettings;
+use esclusa_testkit::sender::sender;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -60,12 +61,8 @@ impl Copying {
         settings.revoke_timeout = Duration::from_millis(200);
         let reader = KafkaReader::new(settings);
         let letters = Arc::new(Letters::default());
-        let parts = KafkaEngineSettings {
-            reader: reader.clone(),
-            local: letters.clone(),
-            sinks: BTreeMap::new(),
-            observer: Arc::new(()),
-        };
+        let parts =
+            KafkaEngineSettings { reader: reader.clone(), local: letters.clone(), sender: sender(BTreeMap::new()) };
         let connection = cluster.connection(&[]);
         let topics = BTreeMap::from([("out".to_owned(), KafkaSinkSettings { connection, topic: to.to_owned() })]);
         Copying { reader, engine: of_transactions(parts, topics), letters }
