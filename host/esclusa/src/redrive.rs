@@ -201,7 +201,9 @@ impl Steps for RedriveSteps<'_> {
             previous: None,
             now: timestamp_now(),
         };
-        let PreparedCommit { commit, causes } = builder.build(settlement, output, |_| 1);
+        let PreparedCommit { mut commit, causes } = builder.build(settlement, output, |_| 1);
+        // Its messages have no place in the order of a lane: a lane does not wait for them, nor sends them when it is lost.
+        commit.lane = "".into();
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         let committed = match route.engine.commit(commit).await {
             Ok(committed) => committed,
@@ -210,7 +212,7 @@ impl Steps for RedriveSteps<'_> {
         };
         // The event was received once more, and ended once more (invariant 8).
         route.meter.settled_aside(&counts, committed.skipped.len() as u64);
-        let lane = self.batch.origin.lane.to_string();
+        let lane = String::new();
         self.pending =
             committed.outbox.map(|id| PendingMessages { id, lane, messages: Arc::unwrap_or_clone(messages) });
         Ok(Ok(()))

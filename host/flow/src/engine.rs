@@ -53,7 +53,8 @@ pub struct Commit {
     /// the count themselves.
     pub hops: Vec<u32>,
     /// Messages for the world outside. The embedded engine records them with the commit, and the lane sends them after it, so that a guard
-    /// that fails has sent nothing, and a crash sends exactly these again. Other engines send them before they settle the progress.
+    /// that fails has sent nothing, and a crash sends exactly these again. Other engines send them before they settle the progress, if
+    /// there is any.
     pub outbox: Arc<Vec<OutboxMessage>>,
     /// Events given up.
     pub dead: Vec<DeadLetter>,

@@ -205,16 +205,19 @@ impl Outbox {
     }
 }
 
-/// Sends the messages of a commit before the commit: for engines that do not record them. A crash in between sends them again, with the
-/// same ids.
+/// Sends the messages of a commit before the commit, for engines whose source keeps its position elsewhere. A crash in between sends
+/// them again, with the same ids.
 pub struct CommitSender {
     /// Outputs by their name in routes.toml.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Is notified of the results.
     pub observer: Arc<dyn SendObserver>,
-    /// Waits between tries.
+    /// Waits between tries, up to [`LONGEST`].
     pub backoff: Backoff,
 }
+
+/// The longest wait between tries to send before a commit: the lane waits as well, however long ago its receiver came back.
+const LONGEST: Duration = Duration::from_secs(30);
 
 impl CommitSender {
     /// Sends `messages`, those of `commit`, until each is confirmed or refused for good; gives the dead letters of the refused ones.
@@ -228,6 +231,7 @@ impl CommitSender {
         sleep: impl Fn(Duration) -> W,
     ) -> Vec<DeadLetter> {
         let Commit { route, source, lane, handler, .. } = commit;
+        let backoff = Backoff { max: self.backoff.max.min(LONGEST), ..self.backoff };
         let seed = messages.first().map_or(0, |first| mix_text(&first.id));
         let mut outbox = Outbox::new(messages, self.observer.clone());
         loop {
@@ -235,7 +239,7 @@ impl CommitSender {
             let Some(again) = outbox.attempt(&self.sinks, &sender, None, |_, _| {}).await else {
                 return std::mem::take(&mut outbox.dead);
             };
-            let wait = again.wait(&self.backoff, seed);
+            let wait = again.wait(&backoff, seed);
             outbox.waits(wait);
             sleep(wait).await;
         }
@@ -404,6 +408,25 @@ mod tests {
         assert_eq!(waits.len(), 101);
         assert!(waits[0] <= Duration::from_millis(10) && waits[99] > Duration::from_millis(10), "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(25)));
+    }
+
+    #[test]
+    fn a_lane_waits_half_a_minute_for_a_receiver_that_came_back_whatever_the_route_waits() {
+        let results = vec![Err(Fault::Transient("no".into()).into()), Ok(())];
+        let sink: Arc<dyn Sink> = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
+        let backoff = Backoff { base: Duration::from_secs(3_600), max: Duration::from_secs(43_200) };
+        let sender =
+            CommitSender { sinks: BTreeMap::from([("out".to_owned(), sink)]), observer: Arc::new(()), backoff };
+        let waits = Mutex::new(Vec::new());
+        let sleep = |wait: Duration| {
+            waits.lock().unwrap().push(wait);
+            std::future::ready(())
+        };
+        let (commit, messages) = (commit(), vec![message("1", "out")]);
+        let sending = pin!(sender.send(messages, &commit, || Timestamp::from_millis(7), sleep));
+        assert!(sending.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        let waits = waits.lock().unwrap();
+        assert!(waits.len() == 1 && waits[0] <= Duration::from_secs(30), "{waits:?}");
     }
 
     fn commit() -> Commit {

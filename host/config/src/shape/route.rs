@@ -122,7 +122,7 @@ pub(crate) static RETRY_BACKOFF: KeySpec = KeySpec {
     name: "retry_backoff",
     kind: ValueKind::Section(&BACKOFF_SECTION),
     default: Default::Nothing,
-    about: "Waits between tries: exponential, with jitter.",
+    about: "Waits between tries, of events and of messages to outputs: exponential, with jitter.",
 };
 pub(crate) static BREAKER: KeySpec = KeySpec {
     name: "breaker",

@@ -23,7 +23,8 @@ pub fn of_group(settings: KafkaEngineSettings) -> Arc<dyn Engine> {
     if settings.reader.keeps_own_positions() {
         return Arc::new(OwnEngine { progress: settings.reader.progress(), local: settings.local });
     }
-    Arc::new(GroupEngine::new(settings))
+    let progress = settings.reader.progress();
+    Arc::new(GroupEngine { local: settings.local, sender: settings.sender, progress })
 }
 
 /// The last position of a commit.
@@ -72,26 +73,21 @@ impl Engine for OwnEngine {
 }
 
 /// The group has the position.
-pub(crate) struct GroupEngine {
+struct GroupEngine {
     local: Arc<dyn Engine>,
     sender: CommitSender,
     progress: Arc<dyn LaneProgress>,
 }
 
 impl GroupEngine {
-    /// The engine with these parts.
-    pub(crate) fn new(settings: KafkaEngineSettings) -> Self {
-        let progress = settings.reader.progress();
-        GroupEngine { local: settings.local, sender: settings.sender, progress }
-    }
-
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
         self.progress.check(&commit.lane, &commit.progress)?;
-        let (lane, to) = (commit.lane.clone(), reached(&commit));
-        commit.progress = Progress::None;
         // Without a position, as in a redrive, the embedded engine has the dead letter, and records the messages that come of it.
-        if to.is_some() && !commit.outbox.is_empty() {
-            let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
+        let Some(to) = reached(&commit) else { return self.local.commit(commit).await };
+        let lane = commit.lane.clone();
+        commit.progress = Progress::None;
+        let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
+        if !messages.is_empty() {
             let now = || Timestamp::from(SystemTime::now());
             let dead = tokio::select! {
                 biased;
@@ -101,12 +97,9 @@ impl GroupEngine {
             };
             commit.dead.extend(dead);
         }
-        let Commit { actions, outbox, dead, counts, .. } = &commit;
-        let empty = actions.is_empty() && outbox.is_empty() && dead.is_empty() && *counts == Counts::default();
+        let empty = commit.actions.is_empty() && commit.dead.is_empty() && commit.counts == Counts::default();
         let committed = if empty { Committed::default() } else { self.local.commit(commit).await? };
-        if let Some(to) = to {
-            self.progress.settled(&lane, &to)?;
-        }
+        self.progress.settled(&lane, &to)?;
         Ok(committed)
     }
 }

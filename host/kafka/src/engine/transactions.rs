@@ -2,7 +2,6 @@
 //!
 //! docs/decisions/0007-kafka-transactions.md says why the outbox does not serve here.
 
-use super::group::GroupEngine;
 use super::parts::KafkaEngineSettings;
 use super::transaction::{NotDone, SourceOffset, TransactionRecord, TransactionalProducer};
 use crate::reader::KafkaReader;
@@ -43,7 +42,6 @@ pub fn of_transactions(settings: KafkaEngineSettings, topics: BTreeMap<String, K
         local: settings.local.clone(),
         observer: settings.sender.observer.clone(),
         progress: reader.progress(),
-        plain: GroupEngine::new(settings),
         reader,
         producers,
         kept: Mutex::default(),
@@ -95,8 +93,6 @@ struct TransactionsEngine {
     progress: Arc<dyn LaneProgress>,
     reader: Arc<KafkaReader>,
     producers: Arc<Producers>,
-    /// For commits that settle nothing, such as a redrive.
-    plain: GroupEngine,
     /// Lane and event of dead letters that are kept, and whose transaction has not happened yet.
     kept: Mutex<BTreeSet<(Arc<str>, String)>>,
 }
@@ -139,9 +135,10 @@ impl Work {
 
 impl TransactionsEngine {
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
-        let Progress::Position { to, .. } = &commit.progress else { return self.plain.commit(commit).await };
-        let to = to.clone();
         self.progress.check(&commit.lane, &commit.progress)?;
+        // A redrive: the embedded engine records its messages.
+        let Progress::Position { to, .. } = &commit.progress else { return self.local.commit(commit).await };
+        let to = to.clone();
         if !commit.actions.is_empty() {
             let why = "the route writes to topics alone: with exactly-once nothing else is in their transaction";
             let refused = (0..commit.actions.len()).map(|index| (index, why.to_owned())).collect();

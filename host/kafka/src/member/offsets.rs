@@ -43,7 +43,8 @@ impl Member {
         if partitions.iter().all(|partition| partition.owed().is_none()) {
             self.offsets_taken();
         } else {
-            self.pay_for(consumer, &partitions, mode);
+            // A failure is noted: what is owed is told again.
+            let _ = self.pay_for(consumer, &partitions, mode);
         }
     }
 
@@ -52,25 +53,27 @@ impl Member {
         self.rules.group.is_some() && self.rules.fence.is_none()
     }
 
-    fn pay_for(&self, consumer: &GroupConsumer, partitions: &[Arc<Partition>], mode: CommitMode) -> bool {
+    fn pay_for(
+        &self,
+        consumer: &GroupConsumer,
+        partitions: &[Arc<Partition>],
+        mode: CommitMode,
+    ) -> Result<(), KafkaError> {
         let owed: Vec<(Place, i64)> = partitions
             .iter()
             .filter_map(|partition| Some(((partition.topic.clone(), partition.number), partition.owed()?)))
             .collect();
         if owed.is_empty() {
-            return true;
+            return Ok(());
         }
         let list = beginning::list(owed.iter().map(|(place, offset)| (place, *offset)));
         let done = consumer.commit(&list, mode);
-        if matches!(mode, CommitMode::Sync) {
-            let failed = done.is_err();
-            self.committed(done, &list);
-            return !failed;
+        match (&done, mode) {
+            (_, CommitMode::Sync) => self.committed(done.clone(), &list),
+            (Err(error), _) => self.offsets_refused(error),
+            _ => {}
         }
-        if let Err(error) = done {
-            self.offsets_refused(&error);
-        }
-        true
+        done
     }
 
     /// The group has taken offsets, or is owed none.
@@ -83,14 +86,15 @@ impl Member {
         let route = &*self.rules.route;
         tracing::debug!(route, %error, "offsets are not committed");
         let Some(long) = self.state.lock().refusals.refused(Instant::now()) else { return };
-        let seconds = long.as_secs();
+        let (seconds, means) = (long.as_secs(), self.untold_means());
+        tracing::warn!(route, seconds, %error, "the group refuses offsets: {means}");
+    }
+
+    /// What follows if the group does not get offsets.
+    fn untold_means(&self) -> &'static str {
         match &self.rules.positions {
-            None => {
-                tracing::warn!(route, seconds, %error, "the group refuses offsets: after a restart their records come again")
-            }
-            Some(_) => {
-                tracing::warn!(route, seconds, %error, "the group refuses offsets: tools that ask it see older ones")
-            }
+            None => "after a restart their records come again",
+            Some(_) => "tools that ask it see older ones",
         }
     }
 
@@ -118,12 +122,10 @@ impl Member {
         });
         if self.tells_group() {
             // The group may be between two generations: an offset that is refused for that is told again.
-            while !self.pay_for(consumer, partitions, CommitMode::Sync) {
+            while let Err(error) = self.pay_for(consumer, partitions, CommitMode::Sync) {
                 if Instant::now() >= deadline {
-                    tracing::warn!(
-                        route = &*self.rules.route,
-                        "partitions go, and the group has refused their last offsets"
-                    );
+                    let (route, means) = (&*self.rules.route, self.untold_means());
+                    tracing::warn!(route, %error, "partitions go, and the group has not taken their last offsets: {means}");
                     break;
                 }
                 std::thread::sleep(PAUSE);

@@ -75,7 +75,6 @@ async fn a_partition_that_goes_waits_for_its_batch_and_the_next_member_reads_on_
     assert_eq!(take(&one, &mut **kept, 1).await, ["2"], "the other partition goes on");
 }
 
-// librdkafka goes on from its own place after a pause and a new assignment, unless it is told where to read.
 /// Takes what it is given at the third try.
 #[derive(Default)]
 struct Slow(Mutex<u32>);
@@ -110,6 +109,7 @@ async fn messages_are_sent_before_the_offset_is_settled_and_recorded_if_there_is
     assert_eq!((sent.outbox, *slow.0.lock().unwrap()), (None, 3));
 }
 
+// librdkafka goes on from its own place after a pause and a new assignment, unless it is told where to read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_comes_back_is_read_behind_what_the_other_member_has_settled() {
     let cluster = Cluster::any();

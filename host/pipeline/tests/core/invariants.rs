@@ -224,3 +224,26 @@ fn after_a_lost_lease_a_lane_commits_nothing_until_it_is_opened_again() {
         }
     });
 }
+
+#[test]
+fn a_message_has_retries_of_its_own() {
+    for (failures, sent) in [(2, true), (3, false)] {
+        paused(async {
+            let world = World::new(lanes(&[1]));
+            // Behind the operations that open the source, pull, call and commit.
+            world.set_trouble([vec![Trouble::None; 5], vec![Trouble::Fails; failures]].concat());
+            let scripts = BTreeMap::from([("a-0".to_owned(), Script::Mail)]);
+            let options = Options {
+                runs_ahead: false,
+                max_retry_attempts: Some(0),
+                message_retries: Some(2),
+                ..Options::default()
+            };
+            serve_to_the_end(&world, &scripts, &options).await;
+            check(&world);
+            let state = world.state();
+            assert_eq!((&*state.effects, state.sent.len()), (&["a-0".to_owned()][..], usize::from(sent)), "{state:?}");
+            assert_eq!(state.dead.is_empty(), sent, "{state:?}");
+        });
+    }
+}

@@ -38,6 +38,7 @@ struct Options {
     concurrency: usize,
     parallelization_factor: usize,
     max_retry_attempts: Option<u32>,
+    message_retries: Option<u32>,
     breaker: Duration,
 }
 
@@ -51,6 +52,7 @@ impl Default for Options {
             concurrency: 16,
             parallelization_factor: 1,
             max_retry_attempts: Some(3),
+            message_retries: None,
             breaker: Duration::ZERO,
         }
     }
@@ -85,7 +87,7 @@ impl Options {
                 release: false,
                 backoff,
             },
-            message_retries: self.max_retry_attempts,
+            message_retries: self.message_retries,
             breaker: self.breaker,
             max_hops: 16,
             on_failure: None,
