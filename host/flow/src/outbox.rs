@@ -212,7 +212,7 @@ pub struct CommitSender {
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Is notified of the results.
     pub observer: Arc<dyn SendObserver>,
-    /// Waits between tries, up to [`LONGEST`].
+    /// Waits between tries; none is longer than 30 seconds.
     pub backoff: Backoff,
 }
 

@@ -104,7 +104,7 @@ pub(crate) static MAX_RETRY_ATTEMPTS: KeySpec = KeySpec {
     name: "max_retry_attempts",
     kind: ValueKind::Integer { min: -1, max: 10_000 },
     default: Default::Depends("10; for a queue (of SQS, too) its max_receive_count or redrive policy decides"),
-    about: "Most retries of an event after its first failure, and of a recorded message to an output (10 for a queue, too); -1: no limit.",
+    about: "Most retries of an event after its first failure, and of a message that an output does not take (10 for a queue, too; see outbox.send); -1: no limit.",
 };
 pub(crate) static MAX_RECORD_AGE: KeySpec = KeySpec {
     name: "max_record_age",
