@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
@@ -55,6 +55,8 @@ pub(crate) struct AdminServer {
     snapshot: Snapshot,
     /// One redrive at a time: a dead letter that two clients redrive is delivered once.
     redrives: tokio::sync::Mutex<()>,
+    /// Places for redriven dead letters whose messages are not sent yet.
+    unsent: Arc<Semaphore>,
 }
 
 /// A listener that serves a router. Dropping it stops it.
@@ -132,6 +134,7 @@ pub(crate) fn serve(starting: StartingListener, runtime: Arc<Runtime>, config: P
         bodies: BodyBudget::default(),
         snapshot: Snapshot::default(),
         redrives: Default::default(),
+        unsent: Arc::new(Semaphore::new(dead_letters::UNSENT)),
     });
     // It is empty: a listener starts once.
     let _ = running.set(router(admin.clone()));

@@ -15,7 +15,12 @@ use esclusa_pipeline::batch_filter::StopOnDrop;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// Most redriven dead letters whose messages are not sent yet: they are in memory, and an output may be away for long.
+pub(super) const UNSENT: usize = 256;
+/// How long a redrive waits until they are fewer.
+const ROOM: Duration = Duration::from_secs(1);
 /// Most dead letters of one answer.
 pub(crate) const MOST: usize = 500;
 /// Most dead letters that a request may name.
@@ -83,6 +88,14 @@ pub(crate) async fn redrive(
 async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
     let (mut redriven, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
+        let place = tokio::time::timeout(ROOM, admin.unsent.clone().acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            let error = format!(
+                "the messages of {UNSENT} dead letters that were redriven before it still wait for their outputs (esclusa status shows them)"
+            );
+            failed.push(json!({"id": id, "error": error}));
+            continue;
+        };
         // Held for one dead letter, not for the request: other requests take their turn in between.
         let alone = admin.redrives.lock().await;
         let dead_letter = dead_letters::find(admin.runtime.store(), id)?;
@@ -99,7 +112,10 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
             Ok((route, pending)) => {
                 // Its messages are in the outbox: they are sent like those of the route, and the next dead letter does
                 // not wait for their receiver.
-                tokio::spawn(async move { redrive::finish(&route, pending).await });
+                tokio::spawn(async move {
+                    redrive::finish(&route, pending).await;
+                    std::mem::drop(place);
+                });
                 redriven.push(id);
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Redrives of dead letters that end in the middle: no letter is gone before it is delivered.
 
-use super::router::Router;
+use super::router::{ClosedPort, Router, guests};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -116,4 +116,26 @@ fn a_redrive_that_ends_in_the_middle_loses_no_letter() {
         router.ok(&["dlq", "redrive", "--all"]);
         assert_eq!((next().as_str(), letters(&router)), ("hello", 0), "{killed:?}");
     }
+}
+
+#[test]
+fn redriven_messages_that_nobody_takes_are_bounded_and_the_other_dead_letters_stay() {
+    let closed = ClosedPort::new();
+    let routes = ROUTES.replace("ADDRESS", &closed.address().to_string());
+    let alert = "config = { rule = [{ name = \"all\", output = \"out\", message = \"{m}\" }] }";
+    let failing = routes.replace("PLUGINS/alert.wasm", &format!("{}/hostile.wasm", guests().display()));
+    let failing = failing.replace(alert, "config = { do = \"panic\" }\nmax_retry_attempts = 0");
+    let mut router = Router::new(&failing);
+    router.write("events.jsonl", "{\"m\": \"hello\"}\n".repeat(258));
+    router.ok(&["send", "events", "events.jsonl"]);
+    router.ok(&["run", "--until-idle"]);
+    let letters = |router: &Router| router.ok(&["dlq", "ls", "--limit", "500", "--json"]).lines().count();
+    assert_eq!(letters(&router), 258);
+    router.configure(&routes.replace(alert, &format!("{alert}\nmax_retry_attempts = -1")));
+    router.start();
+    let redriven = router.run(&["dlq", "redrive", "--all"]);
+    let told = String::from_utf8_lossy(&redriven.stderr).into_owned();
+    assert_eq!(redriven.status.code(), Some(1), "{told}");
+    assert!(told.contains("256 redriven, 2 failed") && told.contains("still wait for their outputs"), "{told}");
+    assert_eq!(letters(&router), 2, "they stay");
 }
