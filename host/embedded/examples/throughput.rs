@@ -6,6 +6,7 @@
 use esclusa_embedded::{Store, StoreSchema};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::effect::{Action, PutItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::item::{Item, Value};
@@ -57,21 +58,13 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
         let actions = (0..BATCH)
             .map(|i| Action::Put(PutItem { table: "t".to_owned(), item: item(lane, batch * BATCH + i), guard: None }));
         let commit = Commit {
-            route: "bench".into(),
-            source: "bench".into(),
-            lane: Arc::clone(&name),
-            handler: esclusa_flow::dead_letter::Handler::default(),
             actions: actions.collect(),
-            hops: Vec::new(),
-            outbox: Vec::new().into(),
-            dead: Vec::new(),
             progress: Progress::Position {
                 from: (batch > 0).then_some(Token::Offset(batch)),
                 to: Token::Offset(batch + 1),
             },
-            dedup: Vec::new(),
-            answers: Vec::new(),
             counts: Counts { done: BATCH, ..Counts::default() },
+            ..Commit::empty("bench".into(), "bench".into(), Arc::clone(&name), Handler::default())
         };
         store.commit(commit).await?;
     }

@@ -8,11 +8,10 @@ use crate::{dead_letters, invoke};
 use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
-use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::{DeadLetter, FailedRedrive};
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
-use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
+use esclusa_flow::engine::{Commit, CommitError, PendingMessages};
 use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::{Backoff, RetryPolicy};
@@ -128,18 +127,13 @@ async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Resu
         };
     }
     let commit = Commit {
-        route: route.spec.name.clone(),
-        source: route.spec.source.clone(),
-        lane: dead_letter.lane.as_str().into(),
-        handler: route.handler(&route.plugin()),
         actions: vec![Action::Send(send)],
-        hops: Vec::new(),
-        outbox: Arc::default(),
-        dead: Vec::new(),
-        progress: Progress::None,
-        dedup: Vec::new(),
-        answers: Vec::new(),
-        counts: Counts::default(),
+        ..Commit::empty(
+            route.spec.name.clone(),
+            route.spec.source.clone(),
+            dead_letter.lane.as_str().into(),
+            route.handler(&route.plugin()),
+        )
     };
     route.engine.commit(commit).await.map(drop).map_err(|error| NotRedriven::Host(error.to_string()))
 }

@@ -69,6 +69,27 @@ pub struct Commit {
     pub counts: Counts,
 }
 
+impl Commit {
+    /// A commit that changes nothing.
+    #[must_use]
+    pub fn empty(route: Arc<str>, source: Arc<str>, lane: Arc<str>, handler: Handler) -> Self {
+        Commit {
+            route,
+            source,
+            lane,
+            handler,
+            actions: Vec::new(),
+            hops: Vec::new(),
+            outbox: Arc::default(),
+            dead: Vec::new(),
+            progress: Progress::None,
+            dedup: Vec::new(),
+            answers: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+}
+
 /// An answer to a request that is kept, so that the same request gets it again and is not carried out twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer {

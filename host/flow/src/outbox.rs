@@ -258,10 +258,8 @@ impl Drop for Outbox {
 mod tests {
     use super::*;
     use crate::BoxFuture;
-    use crate::counts::Counts;
     use crate::dead_letter::Handler;
     use crate::effect::SendMessage;
-    use crate::engine::Progress;
     use std::pin::pin;
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
@@ -430,20 +428,8 @@ mod tests {
     }
 
     fn commit() -> Commit {
-        Commit {
-            route: "r".into(),
-            source: "s".into(),
-            lane: "l".into(),
-            handler: Handler { kind: "kinesis".into(), plugin: "p.wasm".into(), digest: "d".into() },
-            actions: Vec::new(),
-            hops: Vec::new(),
-            outbox: Arc::default(),
-            dead: Vec::new(),
-            progress: Progress::None,
-            dedup: Vec::new(),
-            answers: Vec::new(),
-            counts: Counts::default(),
-        }
+        let handler = Handler { kind: "kinesis".into(), plugin: "p.wasm".into(), digest: "d".into() };
+        Commit::empty("r".into(), "s".into(), "l".into(), handler)
     }
 
     #[test]

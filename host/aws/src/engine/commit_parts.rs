@@ -6,7 +6,6 @@ use crate::tables::DynamoTables;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
-use std::sync::Arc;
 
 /// A commit, taken apart.
 pub(crate) struct CommitParts {
@@ -82,20 +81,8 @@ impl LocalCommit {
 
     /// A commit without content, for the same lane.
     pub(crate) fn nothing(&self) -> Commit {
-        Commit {
-            route: self.commit.route.clone(),
-            source: self.commit.source.clone(),
-            lane: self.commit.lane.clone(),
-            handler: self.commit.handler.clone(),
-            actions: Vec::new(),
-            hops: Vec::new(),
-            outbox: Arc::default(),
-            dead: Vec::new(),
-            progress: Progress::None,
-            dedup: Vec::new(),
-            answers: Vec::new(),
-            counts: Counts::default(),
-        }
+        let Commit { route, source, lane, handler, .. } = &self.commit;
+        Commit::empty(route.clone(), source.clone(), lane.clone(), handler.clone())
     }
 }
 

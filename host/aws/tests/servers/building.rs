@@ -12,7 +12,7 @@ use esclusa_embedded::{Store, StoreSchema};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
-use esclusa_flow::engine::{Commit, Progress, Sink};
+use esclusa_flow::engine::{Commit, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_testkit::sender::sender;
@@ -142,20 +142,9 @@ pub(crate) fn delete(key: Item) -> Action {
 
 /// A commit of `done` events.
 pub(crate) fn commit(actions: Vec<Action>, done: u64) -> Commit {
-    Commit {
-        route: "route".into(),
-        source: "source".into(),
-        lane: "lane".into(),
-        handler: Handler { kind: "kinesis".into(), plugin: "plugin.wasm".into(), digest: "d1".into() },
-        actions,
-        hops: Vec::new(),
-        outbox: Vec::new().into(),
-        dead: Vec::new(),
-        progress: Progress::None,
-        dedup: Vec::new(),
-        answers: Vec::new(),
-        counts: Counts { done, ..Counts::default() },
-    }
+    let handler = Handler { kind: "kinesis".into(), plugin: "plugin.wasm".into(), digest: "d1".into() };
+    let counts = Counts { done, ..Counts::default() };
+    Commit { actions, counts, ..Commit::empty("route".into(), "source".into(), "lane".into(), handler) }
 }
 
 pub(crate) async fn get(bench: &EngineUnderTest, key: &Item) -> Option<Item> {

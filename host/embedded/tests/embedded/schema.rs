@@ -1,9 +1,9 @@
 //! The schema that the tests use, and short ways to write items and commits.
 
 use esclusa_embedded::{OutputTarget, QueueSchema, SourceSpec, StoreSchema, StreamSchema};
-use esclusa_flow::counts::Counts;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::effect::{Action, PutItem};
-use esclusa_flow::engine::{Commit, Progress};
+use esclusa_flow::engine::Commit;
 use esclusa_flow::item::{Guard, Item, Value};
 use esclusa_flow::settings::{KeySchema, TableSchema};
 use std::time::Duration;
@@ -55,18 +55,5 @@ pub(super) fn put(table: &str, item: Item, guard: Option<Guard>) -> Action {
 }
 
 pub(super) fn commit(actions: Vec<Action>) -> Commit {
-    Commit {
-        route: "r".into(),
-        source: "src".into(),
-        lane: "".into(),
-        handler: esclusa_flow::dead_letter::Handler::default(),
-        actions,
-        hops: Vec::new(),
-        outbox: Vec::new().into(),
-        dead: Vec::new(),
-        progress: Progress::None,
-        dedup: Vec::new(),
-        answers: Vec::new(),
-        counts: Counts::default(),
-    }
+    Commit { actions, ..Commit::empty("r".into(), "src".into(), "".into(), Handler::default()) }
 }

@@ -6,6 +6,7 @@ use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::{DeadLetter, Handler};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Sink};
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::reads::Reads;
@@ -181,19 +182,11 @@ pub(crate) fn payloads(batch: &Batch) -> Vec<String> {
 
 /// A commit of the first `count` events.
 pub(crate) fn settle(batch: &Batch, count: usize) -> Commit {
+    let BatchOrigin { route, source, lane, .. } = batch.origin.clone();
     Commit {
-        route: batch.origin.route.clone(),
-        source: batch.origin.source.clone(),
-        lane: batch.origin.lane.clone(),
-        handler: Handler::default(),
-        actions: Vec::new(),
-        hops: Vec::new(),
-        outbox: Arc::default(),
-        dead: Vec::new(),
         progress: Progress::Position { from: batch.previous.clone(), to: batch.claims[count - 1].token().clone() },
-        answers: Vec::new(),
-        dedup: Vec::new(),
         counts: Counts { done: count as u64, ..Counts::default() },
+        ..Commit::empty(route, source, lane, Handler::default())
     }
 }
 

@@ -7,7 +7,7 @@
 )]
 
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::counts::Counts;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
@@ -87,20 +87,7 @@ pub(crate) fn guard(attribute: &str, comparison: Comparison, otherwise: Otherwis
 }
 
 pub(crate) fn commit(actions: Vec<Action>) -> Commit {
-    Commit {
-        route: "route".into(),
-        source: "source".into(),
-        lane: "lane".into(),
-        handler: esclusa_flow::dead_letter::Handler::default(),
-        actions,
-        hops: Vec::new(),
-        outbox: Arc::default(),
-        dead: Vec::new(),
-        progress: Progress::None,
-        dedup: Vec::new(),
-        answers: Vec::new(),
-        counts: Counts::default(),
-    }
+    Commit { actions, ..Commit::empty("route".into(), "source".into(), "lane".into(), Handler::default()) }
 }
 
 /// A commit that only moves a position.
