@@ -18,7 +18,7 @@ use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Positions;
 use parking_lot::Mutex;
-use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::collections::{BTreeMap, BTreeSet};
@@ -174,7 +174,7 @@ impl Member {
                 Some(Err(error)) => self.failed(&error, ""),
             }
             if told.elapsed() >= COMMIT {
-                self.pay(&consumer, CommitMode::Async);
+                self.pay(&consumer);
                 told = Instant::now();
             }
             if measured.elapsed() >= MEASURE {

@@ -6,6 +6,7 @@ use crate::context::{GroupConsumer, GroupEvents};
 use crate::partition::Partition;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,46 +35,21 @@ impl Refusals {
 }
 
 impl Member {
-    /// Tells the group of what is settled and it does not know.
-    pub(super) fn pay(&self, consumer: &GroupConsumer, mode: CommitMode) {
+    /// Tells the group of what is settled and it does not know. Its answer comes to [`GroupEvents::committed`].
+    pub(super) fn pay(&self, consumer: &GroupConsumer) {
         if !self.tells_group() {
             return;
         }
         let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        if partitions.iter().all(|partition| partition.owed().is_none()) {
-            self.offsets_taken();
-        } else {
-            // A failure is noted: what is owed is told again.
-            let _ = self.pay_for(consumer, &partitions, mode);
+        let Some(owed) = owed(&partitions) else { return self.offsets_taken() };
+        if let Err(error) = consumer.commit(&owed, CommitMode::Async) {
+            self.offsets_refused(&error);
         }
     }
 
     /// Not if a transaction does it: an older offset could come after a newer one.
     fn tells_group(&self) -> bool {
         self.rules.group.is_some() && self.rules.fence.is_none()
-    }
-
-    fn pay_for(
-        &self,
-        consumer: &GroupConsumer,
-        partitions: &[Arc<Partition>],
-        mode: CommitMode,
-    ) -> Result<(), KafkaError> {
-        let owed: Vec<(Place, i64)> = partitions
-            .iter()
-            .filter_map(|partition| Some(((partition.topic.clone(), partition.number), partition.owed()?)))
-            .collect();
-        if owed.is_empty() {
-            return Ok(());
-        }
-        let list = beginning::list(owed.iter().map(|(place, offset)| (place, *offset)));
-        let done = consumer.commit(&list, mode);
-        match (&done, mode) {
-            (_, CommitMode::Sync) => self.committed(done.clone(), &list),
-            (Err(error), _) => self.offsets_refused(error),
-            _ => {}
-        }
-        done
     }
 
     /// The group has taken offsets, or is owed none.
@@ -122,7 +98,10 @@ impl Member {
         });
         if self.tells_group() {
             // The group may be between two generations: an offset that is refused for that is told again.
-            while let Err(error) = self.pay_for(consumer, partitions, CommitMode::Sync) {
+            while let Some(owed) = owed(partitions) {
+                let done = consumer.commit(&owed, CommitMode::Sync);
+                self.committed(done.clone(), &owed);
+                let Err(error) = done else { break };
                 if Instant::now() >= deadline {
                     let (route, means) = (&*self.rules.route, self.untold_means());
                     tracing::warn!(route, %error, "partitions go, and the group has not taken their last offsets: {means}");
@@ -133,4 +112,13 @@ impl Member {
         }
         partitions.iter().for_each(|partition| partition.end("it was let go"));
     }
+}
+
+/// The offsets that the group has not taken yet; `None`: it has taken all.
+fn owed(partitions: &[Arc<Partition>]) -> Option<TopicPartitionList> {
+    let owed: Vec<(Place, i64)> = partitions
+        .iter()
+        .filter_map(|partition| Some(((partition.topic.clone(), partition.number), partition.owed()?)))
+        .collect();
+    (!owed.is_empty()).then(|| beginning::list(owed.iter().map(|(place, offset)| (place, *offset))))
 }
