@@ -30,8 +30,8 @@ test: plugins    ## every test (builds the whole router as well, as quickly as `
 
 lint: plugins    ## formatting, clippy, and the licences and sources of dependencies
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --release --locked --workspace --no-default-features -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets $(QUICK) target/tested -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --no-default-features $(QUICK) target/embedded -- -D warnings
 	scripts/cargo-deny.sh check bans licenses sources
 
 bench: build     ## benchmarks; figures as ratios
