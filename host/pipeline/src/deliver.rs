@@ -336,9 +336,9 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             commit.answers = work.answers(lane, settlement, &replies);
         }
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
-        // The slot comes first: after the commit another poller may get the message group, and has to send after this one. Lanes
-        // without a name have no order to keep.
-        let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() {
+        // The slot comes first: after the commit another poller may get the message group, and has to send after this one. And messages
+        // that were recorded before a restart go out first. Pollers without order share a name, and do not wait for each other.
+        let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() && !work.batch.origin.ordered {
             None
         } else {
             tokio::select! {
