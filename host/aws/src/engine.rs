@@ -73,10 +73,13 @@ impl AwsEngine {
         let fence = self.fence(&rest.commit, &writes, done).await?;
         self.tables.check(&writes, &fence, several)?;
         // Writes to DynamoDB, S3 and outputs cannot be undone. If the local tables refuse their part of a batch as too
-        // large, the batch is halved and called again, and each half would write there once more.
+        // large, the batch is halved and called again, and each half would write there once more. If there is no room for its dead
+        // letters, it waits.
         let settles = self.store_of(&rest.commit.progress).is_some();
         if !(writes.is_empty() && fence.is_empty() && objects.is_empty() && !settles) {
-            rest.check_with(&*self.local).await?;
+            let dead =
+                rest.commit.dead.iter().filter(|dead| !self.has_kept(&rest.commit.lane, dead)).cloned().collect();
+            rest.check_with(&*self.local, dead).await?;
         }
         // Objects first: putting one again overwrites it, so a crash after this costs nothing but the request.
         if !objects.is_empty() {
@@ -145,7 +148,7 @@ impl AwsEngine {
         let lane = Arc::clone(&last.lane);
         // If a guard fails, the batch comes here again: its dead letters are kept only once.
         let letters: Vec<_> = rest.commit.dead.iter().map(|dead| (Arc::clone(&lane), dead.event.clone())).collect();
-        rest.commit.dead.retain(|dead| !self.kept().contains(&(Arc::clone(&lane), dead.event.clone())));
+        rest.commit.dead.retain(|dead| !self.has_kept(&lane, dead));
         let committed = rest.commit_to(&*self.local).await?;
         self.kept().extend(letters.iter().cloned());
         let mut skipped = match self.tables.write(writes, fence, several).await {
@@ -183,6 +186,11 @@ impl AwsEngine {
     /// either: its process may be another one. The local engine has the dead letter, and records the messages that come of it.
     fn store_of(&self, progress: &Progress) -> Option<&dyn ProgressStore> {
         self.progress_store.as_deref().filter(|_| *progress != Progress::None)
+    }
+
+    /// True if the local engine has this dead letter of the lane already.
+    fn has_kept(&self, lane: &Arc<str>, dead: &DeadLetter) -> bool {
+        self.kept().contains(&(Arc::clone(lane), dead.event.clone()))
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, String)>> {

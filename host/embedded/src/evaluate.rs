@@ -99,7 +99,7 @@ pub(crate) fn expire(writes: Vec<TableWrite>, tx: &mut Transaction<'_>) -> Resul
     Ok(deleted)
 }
 
-/// Tries only the table writes: nothing else depends on stored items. The caller rolls `tx` back.
+/// Tries the table writes, and looks for room for the dead letters: nothing else depends on what is stored. The caller rolls `tx` back.
 pub(crate) fn check(
     prepared: PreparedCommit,
     shared: &SharedCatalog,
@@ -108,6 +108,7 @@ pub(crate) fn check(
     if prepared.generation != shared.catalog().generation {
         return Err(CommitRefusal::Stale);
     }
+    shared.dead.room(&prepared.dead, &shared.catalog().limits, tx)?;
     write_tables(prepared.tables, tx)?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use crate::objects::S3Stores;
 use crate::tables::DynamoTables;
 use esclusa_flow::counts::Counts;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
 
@@ -49,16 +50,17 @@ impl CommitParts {
 }
 
 impl LocalCommit {
-    /// Asks the local engine whether its tables take their part, before anything is written elsewhere.
+    /// Asks the local engine whether its tables take their part, and whether there is room for `dead`, the dead letters that it does not have yet.
+    /// Before anything is written or sent elsewhere: otherwise each try would do that again.
     ///
     /// # Errors
     /// Those of the local engine, with indexes of the whole commit.
-    pub(crate) async fn check_with(&self, local: &dyn Engine) -> Result<(), CommitError> {
+    pub(crate) async fn check_with(&self, local: &dyn Engine, dead: Vec<DeadLetter>) -> Result<(), CommitError> {
         let writes = |action: &Action| matches!(action, Action::Put(_) | Action::Update(_) | Action::Delete(_));
-        if !self.commit.actions.iter().any(writes) {
+        if dead.is_empty() && !self.commit.actions.iter().any(writes) {
             return Ok(());
         }
-        let commit = Commit { actions: self.commit.actions.clone(), ..self.nothing() };
+        let commit = Commit { actions: self.commit.actions.clone(), dead, ..self.nothing() };
         local.check(commit).await.map_err(|error| renumber(error, &self.origins))
     }
 

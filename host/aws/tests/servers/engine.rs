@@ -3,14 +3,16 @@
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, with_n};
 use super::table_progress::TableProgress;
 use esclusa_aws::engine::{AwsEngine, EngineSettings};
+use esclusa_embedded::{DEAD_LETTERS_FULL, StoreLimits, StoreSchema};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::dead_letter::DeadLetter;
+use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
 use esclusa_flow::reads::Reads;
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_testkit::sender::sender;
 use std::sync::{Arc, Mutex};
 
@@ -137,6 +139,46 @@ async fn an_outbox_of_a_deduplicated_commit_that_failed_is_withdrawn() {
     let pending = bench.engine.pending("route").await.unwrap();
     assert_eq!(pending.iter().map(|p| Some(p.id)).collect::<Vec<_>>(), [first.outbox]);
     assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
+}
+
+// Each try would write, put and send again until somebody makes room.
+#[tokio::test]
+async fn nothing_happens_while_there_is_no_room_for_the_dead_letters_of_a_batch() {
+    let clients = clients().await;
+    for dedup_table in [None, Some(super::building::unique("dedup"))] {
+        let progress_store = Arc::new(TableProgress::new(&clients).await);
+        let sink = Arc::new(Moody { tries: Mutex::new(1), ..Moody::default() });
+        let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
+        let table = create(&clients).await;
+        let make = Make { progress_store: Some(progress_store.clone()), sinks, dedup_table };
+        let bench = make.over(&clients, TABLE, &table);
+        let full = StoreLimits { dead_letters: 0, ..StoreLimits::default() };
+        bench.local.apply_schema(StoreSchema { limits: full, ..StoreSchema::default() }).unwrap();
+        let effects = Commit {
+            outbox: vec![message("1")].into(),
+            dedup: vec!["e".into()],
+            ..commit(vec![add(key("a", 1), 1)], 1)
+        };
+        let origin = OutboxOrigin {
+            route: &effects.route,
+            source: &effects.source,
+            lane: &effects.lane,
+            handler: &effects.handler,
+            now: Timestamp::default(),
+        };
+        let letter = DeadLetter::of_message(&origin, message("given up"), &Fault::Permanent("never".into()), 1);
+        let of = |position: &str| at(position, Commit { dead: vec![letter.clone()], ..effects.clone() });
+        for _ in 0..2 {
+            let Err(CommitError::Fault(fault)) = bench.engine.commit(of("1")).await else { panic!("taken") };
+            assert_eq!(fault.code(), Some(DEAD_LETTERS_FULL), "{fault}");
+        }
+        assert_eq!((*sink.tries.lock().unwrap(), progress_store.calls.lock().unwrap().len()), (1, 0));
+        assert_eq!(get(&bench, &key("a", 1)).await, None);
+        bench.local.apply_schema(StoreSchema::default()).unwrap();
+        bench.engine.commit(of("1")).await.unwrap();
+        assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
+        assert_eq!((sink.sent.lock().unwrap().len(), bench.local.fill().dead_letters), (1, 1));
+    }
 }
 
 /// A local engine whose tables take nothing.

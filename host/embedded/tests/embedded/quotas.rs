@@ -37,6 +37,10 @@ async fn a_route_waits_with_a_dead_letter_that_does_not_fit() {
         let Err(CommitError::Fault(fault)) = store.commit(giving_up(3)).await else { panic!("taken") };
         assert_eq!(code(&fault), Some(DEAD_LETTERS_FULL), "{fault}");
     }
+    // An engine above the store asks before it writes elsewhere.
+    let Err(CommitError::Fault(fault)) = store.check(giving_up(3)).await else { panic!("taken") };
+    assert_eq!(code(&fault), Some(DEAD_LETTERS_FULL), "{fault}");
+    store.check(Commit { dead: Vec::new(), ..giving_up(3) }).await.unwrap();
     assert_eq!(store.position(&spec("r"), "").unwrap(), Some(Token::Offset(2)), "nothing of the commit happened");
     assert_eq!(store.scan("plain", None, 10).unwrap().len(), 2);
     store.commit(Commit { dead: vec![], ..giving_up(3) }).await.unwrap();

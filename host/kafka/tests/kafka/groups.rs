@@ -3,13 +3,16 @@
 use crate::cluster::{Cluster, PATIENCE, unique};
 use crate::routes::{Kept, LIMIT, Route, batch, lane, payloads, settings, settle, take, until};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Progress, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_kafka::codes::{INSTANCE_TAKEN, SECOND_MEMBER};
 use esclusa_kafka::reader::{KafkaGroup, Positioning};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -107,6 +110,41 @@ async fn messages_are_sent_before_the_offset_is_settled_and_recorded_if_there_is
     assert_eq!((recorded.outbox.is_some(), *slow.0.lock().unwrap()), (true, 0));
     let sent = route.engine.commit(commit).await.unwrap();
     assert_eq!((sent.outbox, *slow.0.lock().unwrap()), (None, 3));
+}
+
+// Each try would send the messages again until somebody makes room.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_while_there_is_no_room_for_the_dead_letters_of_a_batch() {
+    let cluster = Cluster::any();
+    let (topic, taken) = (cluster.topic(1).await, Arc::new(Slow(Mutex::new(3))));
+    cluster.put(&topic, 0, ["0", "1"]);
+    let sinks = BTreeMap::from([("out".to_owned(), taken.clone() as Arc<dyn Sink>)]);
+    let kept = Kept::default();
+    let route = Route::new(settings(&cluster, &topic, &unique("group")), &kept, sinks);
+    let mut source = route.open().await;
+    let mut lane = lane(&mut *source).await;
+    let pulled = batch(&mut *lane, LIMIT).await;
+    let send = SendMessage { output: "out".into(), key: None, data: vec![1], attributes: Vec::new() };
+    let message = |id: &str| OutboxMessage { id: id.into(), send: send.clone() };
+    let settled = settle(&pulled, pulled.len());
+    let origin = OutboxOrigin {
+        route: &settled.route,
+        source: &settled.source,
+        lane: &settled.lane,
+        handler: &settled.handler,
+        now: Timestamp::default(),
+    };
+    let letter = DeadLetter::of_message(&origin, message("given up"), &Fault::Permanent("never".into()), 1);
+    let commit = Commit { outbox: vec![message("m")].into(), dead: vec![letter], ..settled.clone() };
+    kept.1.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let Err(CommitError::Fault(full)) = route.engine.commit(commit.clone()).await else { panic!("taken") };
+        assert_eq!((full.code(), *taken.0.lock().unwrap()), (Some("store.dead-letters-full"), 3));
+    }
+    // A batch without dead letters needs no room.
+    kept.1.store(false, Ordering::Relaxed);
+    route.engine.commit(commit).await.unwrap();
+    assert_eq!(*taken.0.lock().unwrap(), 4);
 }
 
 // librdkafka goes on from its own place after a pause and a new assignment, unless it is told where to read.

@@ -16,6 +16,7 @@ use esclusa_kafka::engine::{KafkaEngineSettings, of_group};
 use esclusa_kafka::reader::{KafkaGroup, KafkaReader, KafkaSourceSettings, Positioning};
 use esclusa_testkit::sender::sender;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -23,9 +24,10 @@ use tokio::time::timeout;
 /// A limit that does not wait.
 pub(crate) const LIMIT: Limit = Limit { events: 100, bytes: 1 << 20, window: Duration::ZERO };
 
-/// Keeps positions, and only says that it keeps messages: the store of a process, or one that all share.
+/// Keeps positions, and only says that it keeps messages: the store of a process, or one that all share. Without room for dead letters if the flag
+/// is set.
 #[derive(Clone, Default)]
-pub(crate) struct Kept(pub Arc<Mutex<BTreeMap<(String, String), Token>>>);
+pub(crate) struct Kept(pub Arc<Mutex<BTreeMap<(String, String), Token>>>, pub Arc<AtomicBool>);
 
 impl Kept {
     /// The positions of a route.
@@ -36,6 +38,13 @@ impl Kept {
             Box::pin(std::future::ready(Ok(position)))
         })
     }
+
+    fn room(&self, commit: &Commit) -> Result<(), CommitError> {
+        if commit.dead.is_empty() || !self.1.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Fault::Refused { code: "store.dead-letters-full", reason: "no room".into() }.into())
+    }
 }
 
 impl Engine for Kept {
@@ -44,6 +53,9 @@ impl Engine for Kept {
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        if let Err(full) = self.room(&commit) {
+            return Box::pin(std::future::ready(Err(full)));
+        }
         if let Progress::Position { from, to } = commit.progress {
             let mut kept = self.0.lock().unwrap();
             let key = (commit.route.to_string(), commit.lane.to_string());
@@ -54,6 +66,10 @@ impl Engine for Kept {
         }
         let outbox = (!commit.outbox.is_empty()).then_some(7);
         Box::pin(std::future::ready(Ok(Committed { skipped: Vec::new(), outbox })))
+    }
+
+    fn check(&self, commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(std::future::ready(self.room(&commit)))
     }
 
     fn pending<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
