@@ -106,10 +106,9 @@ pub(crate) const KEY: &str = "id";
 const EXPIRES: &str = "expires";
 /// The answer to a request.
 const ANSWER: &str = "answer";
-/// How long a record is kept. A message is deleted right after its record was written, so the record matters only while
-/// that delete fails: eight days cover a week without a router. (SQS keeps a message for at most 14 days, by default
-/// for 4.)
-const KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
+/// How long a record is kept: longer than SQS keeps any message (14 days at most). A message is deleted right after its record was
+/// written, but that delete may fail, and then the router may be away for as long as it likes.
+const KEPT: Duration = Duration::from_secs(15 * 24 * 3600);
 /// Wait between two requests while the table is being created.
 const POLL: Duration = Duration::from_millis(200);
 /// Requests until it is active: a minute in all.
