@@ -3,7 +3,7 @@
 
     scripts/build-times.py make build
 
-cargo also starts this file in place of rustc (RUSTC_WRAPPER), so the seconds of each crate are known. Processor seconds,
+cargo starts build-times-rustc.sh in place of rustc (RUSTC_WRAPPER), so the seconds of each crate are known. Processor seconds,
 because the clock depends on the load of the machine. The work of build scripts (mostly C) is in the sum only.
 """
 
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 
-LINES = "ESCLUSA_BUILD_TIMES"
 # Crates of fewer seconds share one line.
 SHOWN = 8.0
 # Of a crate that was compiled without code, for lints.
@@ -26,32 +25,16 @@ def seconds():
     return used.ru_utime + used.ru_stime
 
 
-def rustc(command, lines):
-    """Runs rustc as cargo asks for it, and notes its seconds."""
-    # cargo's job server hands its tokens over inherited files.
-    ended = subprocess.run(command, close_fds=False, check=False)
-    if "--crate-name" in command:
-        crate = command[command.index("--crate-name") + 1]
-        if crate.startswith("build_script_"):
-            crate = os.environ.get("CARGO_PKG_NAME", crate).replace("-", "_") + " (build script)"
-        elif "--test" in command:
-            crate += " (tests)"
-        # Build scripts that try a piece of code ask for no list of its dependencies.
-        if any(part.startswith("--emit") and "dep-info" in part and "link" not in part for part in command):
-            crate += CHECKED
-        with open(lines, "a", encoding="utf-8") as file:
-            file.write(f"{seconds():.2f}\t{crate}\n")
-    return ended.returncode
-
-
 def main(command):
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as lines:
-        env = dict(os.environ, RUSTC_WRAPPER=os.path.realpath(__file__), **{LINES: lines.name})
+        wrapper = os.path.join(os.path.dirname(os.path.realpath(__file__)), "build-times-rustc.sh")
+        env = dict(os.environ, RUSTC_WRAPPER=wrapper, ESCLUSA_BUILD_TIMES=lines.name)
         ended = subprocess.run(command, env=env, check=False)
         crates = collections.Counter()
         for line in lines:
-            took, crate = line.rstrip("\n").split("\t")
-            crates[crate] += float(took)
+            user, system, crate = line.rstrip("\n").split("\t")
+            if crate:
+                crates[crate] += float(user) + float(system)
     print(f"processor seconds: {seconds():.0f} in all, {sum(crates.values()):.0f} by rustc, of {len(crates)} crates:")
     checked = {crate: took for crate, took in crates.items() if crate.endswith(CHECKED)}
     if checked:
@@ -68,6 +51,5 @@ def main(command):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    lines = os.environ.get(LINES)
-    code = rustc(sys.argv[1:], lines) if lines else main(sys.argv[1:])
+    code = main(sys.argv[1:])
     sys.exit(code if code >= 0 else 128 - code)
