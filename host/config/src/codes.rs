@@ -11,6 +11,9 @@ const DEAD_LETTERS: &str = include_str!("codes/dead-letters.md");
 /// The explanations of the codes of faults that an operator has to act on, in the same form. Those codes, too, are made in other crates.
 const FAULTS: &str = include_str!("codes/faults.md");
 
+/// The explanations of the codes of refused requests, in the same form. They are made in other crates as well.
+const REQUESTS: &str = include_str!("codes/requests.md");
+
 /// A stable name for a kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(&'static str);
@@ -266,9 +269,15 @@ pub fn faults() -> &'static str {
     FAULTS
 }
 
+/// The page of the codes of refused requests, `docs/reference/requests.md`.
+#[must_use]
+pub fn requests() -> &'static str {
+    REQUESTS
+}
+
 /// Headings and texts of all pages.
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    [EXPLANATIONS, DEAD_LETTERS, FAULTS].into_iter().flat_map(pages)
+    [EXPLANATIONS, DEAD_LETTERS, FAULTS, REQUESTS].into_iter().flat_map(pages)
 }
 
 /// Headings and texts of a page.

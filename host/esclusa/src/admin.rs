@@ -113,7 +113,10 @@ impl StartingListener {
 
 /// Answers that the router is starting, and from then on what `running` answers.
 fn in_turn(running: Arc<OnceLock<Router>>) -> Router {
-    let starting = Router::new().route("/livez", get(health::live)).fallback(health::starting);
+    let starting = Router::new()
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::live))
+        .fallback(health::starting);
     let starting: Router = starting.layer(from_fn(guard::headers));
     Router::new().fallback(move |request: Request| {
         let router = running.get().unwrap_or(&starting).clone();

@@ -113,7 +113,7 @@ enum Command {
     /// Print the JSON Schema of routes.toml, for editors
     #[command(after_help = "Example:\n  esclusa schema > routes.schema.json")]
     Schema,
-    /// Explain the code of an error or a dead letter
+    /// Explain the code of an error, a dead letter, a fault or a refused request
     #[command(after_help = "Example:\n  esclusa explain route::missing_grant")]
     Explain(reference::Explain),
     /// Print completions for a shell

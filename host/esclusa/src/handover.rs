@@ -3,6 +3,7 @@
 use crate::intake;
 use crate::runtime::Runtime;
 use crate::wiring::http_answer::HttpAnswer;
+use crate::wiring::http_source::Unanswered;
 use crate::wiring::kept_reply::KeptRequest;
 use axum::extract;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -105,7 +106,10 @@ pub(crate) async fn ask(
             format!("no answer within {timeout:?}; the request may still be carried out"),
         )
     })?;
-    answer.map_err(|why| unavailable(why.to_string()))
+    answer.map_err(|why| {
+        let error = unavailable(why.to_string());
+        if matches!(why, Unanswered::Full) { error.code("limit.waiting") } else { error }
+    })
 }
 
 /// The answer of a route as an answer of HTTP.

@@ -1,6 +1,7 @@
 //! One term per thing: the words that ARCHITECTURE.md's glossary has replaced stay gone, in code, comments and documents.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Words that are gone, each with the one to say instead. A word counts in any case, also as a part of an identifier.
@@ -96,4 +97,57 @@ fn the_glossary_gives_the_words_of_aws_and_kafka() {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "term, meaning, AWS, Kafka: {row}");
     }
+}
+
+/// Families of the codes that the router shows while it runs. Codes of diagnostics, with `::`, are in one list already.
+const FAMILIES: &[&str] = &[
+    "auth.",
+    "breaker.",
+    "denied.",
+    "effect.",
+    "engine.",
+    "host.",
+    "http.",
+    "idempotency.",
+    "kafka.",
+    "limit.",
+    "outbox.",
+    "plugin.",
+    "route.",
+    "source.",
+    "store.",
+];
+
+/// The texts of code in double quotes, in what is no test.
+fn literals(code: &str) -> impl Iterator<Item = &str> {
+    let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+#[test]
+fn every_code_that_the_router_shows_is_explained() {
+    let pages = std::fs::read_dir(root().join("host/config/src/codes")).unwrap();
+    let pages: Vec<String> = pages.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap()).collect();
+    let explained: BTreeSet<&str> =
+        pages.iter().flat_map(|page| page.lines()).filter_map(|line| line.strip_prefix("## ")).collect();
+    let (mut shown, mut missing) = (BTreeSet::new(), BTreeSet::new());
+    for (path, text) in texts() {
+        let tests = path.contains("/tests/") || path.ends_with("tests.rs") || path.starts_with("host/testkit/");
+        if tests || !path.starts_with("host/") || !path.ends_with(".rs") {
+            continue;
+        }
+        for literal in literals(&text) {
+            let name = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-' | '_'));
+            let name = name && literal.matches('.').count() == 1;
+            if name && FAMILIES.iter().any(|family| literal.strip_prefix(family).is_some_and(|rest| !rest.is_empty())) {
+                shown.insert(literal.to_owned());
+                if !explained.contains(literal) {
+                    missing.insert(format!("{path}: {literal}"));
+                }
+            }
+        }
+    }
+    assert!(shown.len() > 50, "found {} codes only", shown.len());
+    assert!(missing.is_empty(), "`esclusa explain` does not know {missing:#?}");
 }

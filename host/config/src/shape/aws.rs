@@ -19,7 +19,7 @@ pub(crate) static DEDUP_TABLE: KeySpec = KeySpec {
     kind: ValueKind::Text,
     // Not "esclusa-dedup": an upgraded router must find the records that the one before it wrote.
     default: Default::Value("esclusa-marks"),
-    about: "The DynamoDB table of dedup records, for exactly-once from sources without leases.",
+    about: "The DynamoDB table of dedup records, for exactly-once from sources without leases; also of positions in Kafka, and of kept answers.",
 };
 
 /// `[aws]`.

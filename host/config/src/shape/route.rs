@@ -98,13 +98,13 @@ pub(crate) static IN_FLIGHT: KeySpec = KeySpec {
     name: "in_flight",
     kind: ValueKind::Size { min: "1KiB", max: "64GiB" },
     default: Default::Value("64MiB"),
-    about: "Most bytes of events in flight; the source is not read past this. From shards in AWS and from Kafka at most as much again is read ahead.",
+    about: "Most bytes of events in flight; the source is not read past this. From SQS, shards in AWS and Kafka about as much again is read ahead: at least 64KiB a partition and a page a shard.",
 };
 pub(crate) static MAX_RETRY_ATTEMPTS: KeySpec = KeySpec {
     name: "max_retry_attempts",
     kind: ValueKind::Integer { min: -1, max: 10_000 },
     default: Default::Depends("10; for a queue (of SQS, too) its max_receive_count or redrive policy decides"),
-    about: "Most retries of an event after its first failure, and of a message that an output does not take (10 for a queue, too; see outbox.send); -1: no limit.",
+    about: "Most retries of an event after its first failure; -1: no limit. Also of a message that an output does not take; unless it is given, 10 (see outbox.send).",
 };
 pub(crate) static MAX_RECORD_AGE: KeySpec = KeySpec {
     name: "max_record_age",

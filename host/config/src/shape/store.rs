@@ -26,7 +26,7 @@ pub(crate) static CHANGES: KeySpec = KeySpec {
     name: "changes",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "true: the table keeps a feed of changes for sources of kind table-changes.",
+    about: "true: the table keeps a feed of its changes, for 7 days, for sources of kind table-changes.",
 };
 pub(crate) static TTL: KeySpec = KeySpec {
     name: "ttl",

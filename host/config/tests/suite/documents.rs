@@ -32,3 +32,8 @@ fn the_page_of_dead_letters_is_current() {
 fn the_page_of_faults_is_current() {
     same("faults.md", codes::faults());
 }
+
+#[test]
+fn the_page_of_refused_requests_is_current() {
+    same("requests.md", codes::requests());
+}

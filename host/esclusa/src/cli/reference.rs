@@ -109,6 +109,7 @@ mod tests {
             "limit.commit",
             "limit.aggregate",
             "limit.hops",
+            "kafka.header",
         ];
         for code in failures.into_iter().chain(others) {
             assert!(esclusa_config::codes::explain(code).is_some(), "{code}");

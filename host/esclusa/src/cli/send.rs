@@ -22,7 +22,7 @@ const BYTES: usize = 4 << 20;
     after_help = "Examples:\n  esclusa send orders orders.jsonl --key order_id\n  echo '{\"n\": 1}' | esclusa send orders"
 )]
 pub(super) struct SendArgs {
-    /// Name of the source in routes.toml: a stream, a queue, or http
+    /// Name of the source in routes.toml: a stream, a queue, or http without reply
     #[arg(add = completions::sources())]
     source: String,
     /// JSON lines, an event each; - is standard input

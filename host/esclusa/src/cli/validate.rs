@@ -20,7 +20,7 @@ pub(super) struct ValidateArgs {
     /// Skip the plugins
     #[arg(long)]
     no_plugins: bool,
-    /// Skip the questions to AWS
+    /// Skip the questions to AWS and Kafka
     #[arg(long)]
     no_connect: bool,
     /// Print the configuration with every default filled in and secrets hidden

@@ -71,7 +71,7 @@ fn calls() -> Vec<Row> {
         (
             "calls at the same time, all routes together",
             SandboxConfig::default().most_running().to_string(),
-            "further ones wait; one route has at most half of them, and a fifth is kept for routes that have none running",
+            "further ones wait; a fifth is kept for routes that have none running, and one route has at most half of the rest",
         ),
     ]
 }

@@ -164,8 +164,8 @@ pub mod esclusa {
                 }
             }
         }
-        /// Reads of tables. Only the tables granted to the route answer. A read sees everything committed before the batch, and
-        /// nothing of the effects that the plugin is about to return. A call may have at most 16 MiB of names and values from one read.
+        /// Reads of tables. Only the tables granted to the route answer. A read sees everything committed before the batch (but a
+        /// global index of DynamoDB lags behind), and nothing of the effects that the plugin is about to return. A call may have at most 16 MiB of names and values from one read.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod tables {
             #[used]
@@ -5052,7 +5052,7 @@ pub mod esclusa {
             }
         }
         /// What a plugin wants done. Nothing here happens while the plugin runs: the router carries out the effects of a
-        /// batch after `handle` returns, in order, together with the batch's acknowledgement. Every name is one that the
+        /// batch after `handle` returns, together with the batch's acknowledgement: those on one item, and the messages to one output, in order. Every name is one that the
         /// route grants in routes.toml; one that is not granted fails the whole batch.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod effects {
@@ -5300,7 +5300,7 @@ pub mod exports {
                     Retry(Option<u32>),
                     /// Not processable: to the route's dead letters, with the reason.
                     Reject(_rt::String),
-                    /// Done, on purpose without effects; counted under the reason.
+                    /// Done, on purpose without effects, and counted as skipped; `esclusa invoke --live` shows the reason.
                     Skip(_rt::String),
                 }
                 impl ::core::fmt::Debug for Disposition {
