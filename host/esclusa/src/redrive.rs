@@ -18,7 +18,7 @@ use esclusa_flow::retry::{Backoff, RetryPolicy};
 use esclusa_flow::verdict::cut;
 use esclusa_pipeline::commit::{CommitBuilder, CommitRules, PreparedCommit, ProgressKind};
 use esclusa_pipeline::meter::timestamp_now;
-use esclusa_pipeline::outbox::{self, RecordedOutbox};
+use esclusa_pipeline::outbox::{self, REDRIVES, RecordedOutbox};
 use esclusa_pipeline::route::Route;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Steps for RedriveSteps<'_> {
         };
         let PreparedCommit { mut commit, causes } = builder.build(settlement, output, |_| 1);
         // Its messages have no place in the order of a lane: a lane does not wait for them, nor sends them when it is lost.
-        commit.lane = "".into();
+        commit.lane = REDRIVES.into();
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         let committed = match route.engine.commit(commit).await {
             Ok(committed) => committed,
@@ -206,7 +206,7 @@ impl Steps for RedriveSteps<'_> {
         };
         // The event was received once more, and ended once more (invariant 8).
         route.meter.settled_aside(&counts, committed.skipped.len() as u64);
-        let lane = String::new();
+        let lane = REDRIVES.to_owned();
         self.pending =
             committed.outbox.map(|id| PendingMessages { id, lane, messages: Arc::unwrap_or_clone(messages) });
         Ok(Ok(()))

@@ -14,6 +14,9 @@ use esclusa_flow::outbox::Outbox;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// The lane that messages of redrives are recorded under. They have no order, and no lane of a source waits for them: none has this name.
+pub const REDRIVES: &str = "redriven dead letters";
+
 /// A recorded outbox that is to be sent: its messages count as waiting from now on.
 pub struct RecordedOutbox {
     id: u64,

@@ -4,7 +4,7 @@ use crate::activity::ActivityGuard;
 use crate::context::LaneContext;
 use crate::lane::{self, LaneEnd, REOPEN};
 use crate::meter::worth_logging;
-use crate::outbox::{self, RecordedOutbox};
+use crate::outbox::{self, REDRIVES, RecordedOutbox};
 use crate::route::{Mode, Route};
 use crate::send_order::SendSlot;
 use crate::tries::{NextTry, Tries};
@@ -46,7 +46,8 @@ async fn run(route: Arc<Route>, context: Arc<LaneContext>, open: OpenSource, ope
     let (sending, mut resumed) = (context.activity.guard(), Vec::new());
     // The slots are taken before a lane starts: messages of earlier commits go out before those of new ones.
     for (lane, pending) in recorded {
-        resumed.push(resume(&route, route.send_order.take(lane.into()).await, pending));
+        let slot = if lane == REDRIVES { None } else { Some(route.send_order.take(lane.into()).await) };
+        resumed.push(resume(&route, slot, pending));
     }
     let resume = async {
         join_all(resumed).await;
@@ -82,7 +83,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
                 Ok((_, _, guard)) => (opening, look) = (Some(guard), LOOK),
                 Err(error) => {
                     tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
-                    route.meter.error("bug", &error.to_string());
+                    route.meter.error("lane.broke", &error.to_string());
                     // The panic may have left the source's shared state broken, so every lane starts anew. All of them stop before
                     // the source is opened again, so that no two tasks read the same lane.
                     lost.clear();
@@ -146,8 +147,8 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>
     Some(lanes)
 }
 
-/// Sends a lane's recorded outboxes, before any message of a new commit: it holds the lane's slot.
-async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<RecordedOutbox>) {
+/// Sends a lane's recorded outboxes, before any message of a new commit: it holds the lane's slot, if the lane has an order.
+async fn resume(route: &Route, _slot: Option<SendSlot<'_>>, recorded: Vec<RecordedOutbox>) {
     for outbox in recorded {
         tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending recorded messages");
         if !outbox::send(route, outbox).await {
@@ -184,13 +185,13 @@ async fn after_loss(
 /// from a commit that happened. Pollers of an unordered source share the empty name, so an outbox of theirs may be one that
 /// another poller is sending right now: those are sent at the next start.
 async fn send_recorded(route: &Route, lane: &str) {
-    if lane.is_empty() {
+    if lane.is_empty() && !route.spec.ordered || lane == REDRIVES {
         return;
     }
     // Waits until no task sends for this lane. Whatever is still recorded then belongs to no task.
     let slot = route.send_order.take(lane.into()).await;
     if let Some(own) = recorded(route).await.and_then(|mut lanes| lanes.remove(lane)) {
-        resume(route, slot, own).await;
+        resume(route, Some(slot), own).await;
     }
 }
 

@@ -87,7 +87,7 @@ proptest! {
     #[test]
     fn whatever_fails_and_whenever_a_route_is_dropped_every_event_ends_once_and_in_order(
         lengths in prop::collection::vec(0usize..10, 1..4), scripts in scripts(), trouble in trouble(),
-        drops in prop::collection::vec(0u64..120, 0..4), options in options(),
+        drops in prop::collection::vec(0u64..120, 0..4), options in options(), unnamed in any::<bool>(),
     ) {
         // For ever, so that trouble uses up no event's tries; but a trap would never end.
         let scripts = if trouble.contains(&Trouble::Fails) {
@@ -98,7 +98,11 @@ proptest! {
         let max_retry_attempts = if trouble.contains(&Trouble::Fails) { None } else { Some(3) };
         let options = Options { max_retry_attempts, ..options };
         let unheard = trouble.contains(&Trouble::Unheard);
-        let lanes = lanes(&lengths);
+        let mut lanes = lanes(&lengths);
+        // The one lane of a schedule has no name.
+        if unnamed && let Some(events) = lanes.remove("a") {
+            lanes.insert("".into(), events);
+        }
         let names: Vec<String> = lanes.values().flatten().cloned().collect();
         let scripts: BTreeMap<String, Script> = names.iter().cloned().zip(scripts).collect();
         paused(async {
