@@ -74,9 +74,9 @@ impl AwsEngine {
         self.tables.check(&writes, &fence, several)?;
         // Writes to DynamoDB, S3 and outputs cannot be undone. If the local tables refuse their part of a batch as too
         // large, the batch is halved and called again, and each half would write there once more. If there is no room for its dead
-        // letters, it waits.
-        let settles = self.store_of(&rest.commit.progress).is_some();
-        if !(writes.is_empty() && fence.is_empty() && objects.is_empty() && !settles) {
+        // letters, or none on the disk, it waits.
+        let sends = !rest.commit.outbox.is_empty() && self.store_of(&rest.commit.progress).is_some();
+        if sends || !(writes.is_empty() && fence.is_empty() && objects.is_empty()) {
             let dead =
                 rest.commit.dead.iter().filter(|dead| !self.has_kept(&rest.commit.lane, dead)).cloned().collect();
             rest.check_with(&*self.local, dead).await?;

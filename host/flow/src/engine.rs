@@ -162,7 +162,7 @@ pub trait Engine: Send + Sync {
     /// [`CommitError`]; no event is settled then.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
 
-    /// Tries the writes to tables and the dead letters of a commit, and keeps none of them. An engine that stands above this one asks before it
+    /// Tries the writes to tables and the dead letters of a commit, keeps none of them, and looks for room on the disk. An engine that stands above this one asks before it
     /// writes elsewhere what nobody can undo. The default takes everything: it is for engines that no
     /// other stands on.
     ///

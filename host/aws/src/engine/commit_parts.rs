@@ -50,16 +50,12 @@ impl CommitParts {
 }
 
 impl LocalCommit {
-    /// Asks the local engine whether its tables take their part, and whether there is room for `dead`, the dead letters that it does not have yet.
-    /// Before anything is written or sent elsewhere: otherwise each try would do that again.
+    /// Asks the local engine whether its tables take their part, whether there is room for `dead`, the dead letters that it does not have yet, and
+    /// on the disk. Before anything is written or sent elsewhere: otherwise each try would do that again.
     ///
     /// # Errors
     /// Those of the local engine, with indexes of the whole commit.
     pub(crate) async fn check_with(&self, local: &dyn Engine, dead: Vec<DeadLetter>) -> Result<(), CommitError> {
-        let writes = |action: &Action| matches!(action, Action::Put(_) | Action::Update(_) | Action::Delete(_));
-        if dead.is_empty() && !self.commit.actions.iter().any(writes) {
-            return Ok(());
-        }
         let commit = Commit { actions: self.commit.actions.clone(), dead, ..self.nothing() };
         local.check(commit).await.map_err(|error| renumber(error, &self.origins))
     }

@@ -3,7 +3,7 @@
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, with_n};
 use super::table_progress::TableProgress;
 use esclusa_aws::engine::{AwsEngine, EngineSettings};
-use esclusa_embedded::{DEAD_LETTERS_FULL, StoreLimits, StoreSchema};
+use esclusa_embedded::{DEAD_LETTERS_FULL, StoreLimits, StoreOptions, StoreSchema};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
@@ -179,6 +179,31 @@ async fn nothing_happens_while_there_is_no_room_for_the_dead_letters_of_a_batch(
         assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
         assert_eq!((sink.sent.lock().unwrap().len(), bench.local.fill().dead_letters), (1, 1));
     }
+}
+
+// The counts of the batch go to the local store after its messages: each try would send them again.
+#[tokio::test]
+async fn nothing_happens_while_the_disk_is_full() {
+    let clients = clients().await;
+    let (table, dir) = (create(&clients).await, tempfile::tempdir().unwrap());
+    let sink = Arc::new(Moody { tries: Mutex::new(1), ..Moody::default() });
+    let options = StoreOptions { reserve: u64::MAX / 4, ..StoreOptions::default() };
+    let settings = EngineSettings {
+        tables: [(TABLE.to_owned(), table)].into(),
+        stores: Default::default(),
+        sender: sender([("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into()),
+        local: Arc::new(esclusa_embedded::Store::open_with(dir.path(), StoreSchema::default(), options).unwrap()),
+        progress_store: Some(Arc::new(TableProgress::new(&clients).await)),
+        dedup_table: None,
+    };
+    let engine = AwsEngine::new(settings, &clients);
+    for actions in [vec![], vec![add(key("a", 1), 1)]] {
+        let effects = at("1", Commit { outbox: vec![message("1")].into(), ..commit(actions, 1) });
+        let Err(CommitError::Fault(Fault::Transient(why))) = engine.commit(effects).await else { panic!("taken") };
+        assert!(why.contains("is full"), "{why}");
+    }
+    assert_eq!(*sink.tries.lock().unwrap(), 1);
+    assert_eq!(engine.reads().get(TABLE, &key("a", 1)).await.unwrap(), None);
 }
 
 /// A local engine whose tables take nothing.

@@ -24,7 +24,9 @@ async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_spac
                 .unwrap();
         let Err(CommitError::Fault(Fault::Transient(why))) = full.commit(write(1)).await else { panic!("not refused") };
         assert!(why.contains("is full") && why.contains(&dir.path().display().to_string()), "{why}");
-        assert_eq!(full.unwritable(), Some(why), "it is told before anything is written");
+        assert_eq!(full.unwritable(), Some(why.clone()), "it is told before anything is written");
+        // An engine above the store asks before it writes elsewhere, also if it has nothing but counts for the store.
+        assert_eq!(full.check(commit(Vec::new())).await, Err(CommitError::Fault(Fault::Transient(why))));
         assert_eq!(full.scan("things", None, 10).unwrap(), []);
     }
     let store = Store::open(dir.path(), schema()).unwrap();

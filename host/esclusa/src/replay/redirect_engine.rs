@@ -212,6 +212,10 @@ impl Engine for UncountedEngine {
         self.0.commit(Commit { counts: Counts::default(), ..commit })
     }
 
+    fn check(&self, commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.0.check(commit)
+    }
+
     fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         self.0.pending(route)
     }

@@ -88,10 +88,8 @@ impl GroupEngine {
         commit.progress = Progress::None;
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
         if !messages.is_empty() {
-            if !commit.dead.is_empty() {
-                // Before any is sent: if there is no room for the dead letters, each try would send them all again.
-                self.local.check(Commit { counts: Counts::default(), ..commit.clone() }).await?;
-            }
+            // Before any is sent: if there is no room for the dead letters, or none on the disk, each try would send them all again.
+            self.local.check(commit.clone()).await?;
             let now = || Timestamp::from(SystemTime::now());
             let dead = tokio::select! {
                 biased;

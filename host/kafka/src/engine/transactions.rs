@@ -147,6 +147,8 @@ impl TransactionsEngine {
         commit.progress = Progress::None;
         let mut messages = std::mem::take(&mut commit.outbox);
         let counts = std::mem::take(&mut commit.counts);
+        // What comes before the transaction and after it is committed here. If the disk is full, neither happens.
+        self.local.check(Commit { dead: Vec::new(), ..commit.clone() }).await?;
         let watch = Watch::new(&*self.observer, &messages);
         let mut alone = false;
         loop {
@@ -169,14 +171,8 @@ impl TransactionsEngine {
                     }
                     messages = Arc::new(left);
                 }
-                Err(NotDone::Aborted(fault)) => {
-                    watch.forget();
-                    return Err(fault.into());
-                }
-                Err(NotDone::Over(why)) => {
-                    watch.forget();
-                    return Err(Fault::LeaseLost(why).into());
-                }
+                Err(NotDone::Aborted(fault)) => return Err(fault.into()),
+                Err(NotDone::Over(why)) => return Err(Fault::LeaseLost(why).into()),
             }
         }
         watch.sent(&messages);
@@ -258,14 +254,17 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn forget(&self) {
-        self.numbers.iter().for_each(|(output, number)| self.observer.forgotten(output, *number));
-    }
-
     fn tried(&self, output: &str, attempt: &SendAttempt<'_>) {
         if let Some(number) = self.numbers.get(output) {
             self.observer.tried(output, *number, attempt);
         }
+    }
+}
+
+/// However the commit ends: what was not sent is not on its way any more.
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.numbers.iter().for_each(|(output, number)| self.observer.forgotten(output, *number));
     }
 }
 
