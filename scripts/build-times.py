@@ -32,8 +32,9 @@ def main(command):
         ended = subprocess.run(command, env=env, check=False)
         crates = collections.Counter()
         for line in lines:
-            user, system, crate = line.rstrip("\n").split("\t")
-            if crate:
+            # Other lines are what bash says of a rustc that a signal has ended.
+            if line.count("\t") == 2 and not line.endswith("\t\n"):
+                user, system, crate = line.rstrip("\n").replace(",", ".").split("\t")
                 crates[crate] += float(user) + float(system)
     print(f"processor seconds: {seconds():.0f} in all, {sum(crates.values()):.0f} by rustc, of {len(crates)} crates:")
     checked = {crate: took for crate, took in crates.items() if crate.endswith(CHECKED)}

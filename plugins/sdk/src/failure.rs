@@ -10,7 +10,7 @@ pub enum EventError {
     Retry(Option<u32>),
     /// Not processable: to the route's dead letters, with the reason.
     Reject(String),
-    /// Done, on purpose without effects; counted under the reason.
+    /// Done, on purpose without effects, and counted as skipped; `esclusa invoke --live` shows the reason.
     Skip(String),
     /// Not the event's fault: the whole batch fails.
     Batch(Failure),
