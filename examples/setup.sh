@@ -63,20 +63,25 @@ start() {
   # In the foreground: otherwise timeout passes a signal on twice, and the second one ends the router at once.
   timeout --foreground -k 5 300 "$ESCLUSA" run 2> "$DATA/log" &
   router=$!
-  for _ in $(seq 200); do
+  # Machines may be busy: what counts is that the router lives.
+  for _ in $(seq 1200); do
     grep -qs '"phase":"running"' "$DATA/engine/router.json" && return
     kill -0 "$router" 2> "$DATA/none" || break
     sleep 0.1
   done
   cat "$DATA/log" >&2
+  echo "the router does not run: $(cat "$DATA/engine/router.json")" >&2
   return 1
 }
 
 # Stops it: events in flight are finished.
 stop() {
+  local ended=0
   kill "$router"
-  wait "$router"
+  wait "$router" || ended=$?
   router=
+  [ $ended = 0 ] || { cat "$DATA/log" >&2; echo "the router ended with $ended" >&2; }
+  return $ended
 }
 
 # Builds the example's own plugin, plugin/NAME.wasm, if it is missing or older than its sources.
