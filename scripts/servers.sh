@@ -125,7 +125,7 @@ print(*(s.getsockname()[1] for s in held))')
     KINESIS_MOCK_CERT_PATH="$kinesis/package/server.json" LOG_LEVEL=ERROR SHARD_LIMIT=1000 \
     {CREATE_STREAM,DELETE_STREAM,SPLIT_SHARD,MERGE_SHARDS,UPDATE_SHARD_COUNT}_DURATION=100ms \
     {REGISTER,DEREGISTER}_STREAM_CONSUMER_DURATION=100ms node "$kinesis/package/main.js"
-  launch dynamodb DDB_LOCAL_TELEMETRY=0 java -Xmx1g -Djava.library.path="$jar/DynamoDBLocal_lib" \
+  launch dynamodb DDB_LOCAL_TELEMETRY=0 java -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.library.path="$jar/DynamoDBLocal_lib" \
     -cp "$jar/DynamoDBLocal.jar:$jar/DynamoDBLocal_lib/*" "$here/scripts/servers/DynamoDb.java" "${p[2]}"
   launch ministack GATEWAY_PORT="${p[3]}" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 LOG_LEVEL=WARNING \
     PERSIST_STATE=0 STATE_DIR="$dir" "$venv/bin/ministack"
