@@ -3,11 +3,12 @@
 use crate::BoxFuture;
 use crate::batch::Token;
 use crate::counts::Counts;
-use crate::dead_letter::{DeadLetter, Handler};
+use crate::dead_letter::{DeadLetter, Handler, OutboxOrigin};
 use crate::effect::{Action, OutboxMessage};
 use crate::fault::Fault;
 use crate::reads::Reads;
 use crate::step_budget::Exhausted;
+use crate::timestamp::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,13 @@ impl Commit {
             answers: Vec::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// The sender of its messages, as dead letters name it; `now` is when they are given up.
+    #[must_use]
+    pub fn sender(&self, now: Timestamp) -> OutboxOrigin<'_> {
+        let Commit { route, source, lane, handler, .. } = self;
+        OutboxOrigin { route, source, lane, handler, now }
     }
 }
 

@@ -230,13 +230,11 @@ impl CommitSender {
         now: impl Fn() -> Timestamp,
         sleep: impl Fn(Duration) -> W,
     ) -> Vec<DeadLetter> {
-        let Commit { route, source, lane, handler, .. } = commit;
         let backoff = Backoff { max: self.backoff.max.min(LONGEST), ..self.backoff };
         let seed = messages.first().map_or(0, |first| mix_text(&first.id));
         let mut outbox = Outbox::new(messages, self.observer.clone());
         loop {
-            let sender = OutboxOrigin { route, source, lane, handler, now: now() };
-            let Some(again) = outbox.attempt(&self.sinks, &sender, None, |_, _| {}).await else {
+            let Some(again) = outbox.attempt(&self.sinks, &commit.sender(now()), None, |_, _| {}).await else {
                 return std::mem::take(&mut outbox.dead);
             };
             let wait = again.wait(&backoff, seed);

@@ -6,7 +6,7 @@ use esclusa_aws::engine::{AwsEngine, EngineSettings};
 use esclusa_embedded::{DEAD_LETTERS_FULL, StoreLimits, StoreOptions, StoreSchema};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, SendError, Sink};
 use esclusa_flow::fault::Fault;
@@ -159,14 +159,8 @@ async fn nothing_happens_while_there_is_no_room_for_the_dead_letters_of_a_batch(
             dedup: vec!["e".into()],
             ..commit(vec![add(key("a", 1), 1)], 1)
         };
-        let origin = OutboxOrigin {
-            route: &effects.route,
-            source: &effects.source,
-            lane: &effects.lane,
-            handler: &effects.handler,
-            now: Timestamp::default(),
-        };
-        let letter = DeadLetter::of_message(&origin, message("given up"), &Fault::Permanent("never".into()), 1);
+        let sender = effects.sender(Timestamp::default());
+        let letter = DeadLetter::of_message(&sender, message("given up"), &Fault::Permanent("never".into()), 1);
         let of = |position: &str| at(position, Commit { dead: vec![letter.clone()], ..effects.clone() });
         for _ in 0..2 {
             let Err(CommitError::Fault(fault)) = bench.engine.commit(of("1")).await else { panic!("taken") };

@@ -9,7 +9,7 @@ use crate::sink::{KafkaSinkSettings, outgoing};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress};
 use esclusa_flow::fault::Fault;
@@ -222,9 +222,7 @@ impl TransactionsEngine {
 
 /// The dead letter of a message that its topic does not take.
 fn letter(commit: &Commit, message: OutboxMessage, fault: &Fault) -> DeadLetter {
-    let Commit { route, source, lane, handler, .. } = commit;
-    let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from(SystemTime::now()) };
-    DeadLetter::of_message(&sender, message, fault, 1)
+    DeadLetter::of_message(&commit.sender(Timestamp::from(SystemTime::now())), message, fault, 1)
 }
 
 /// Tells the observer of the messages of a commit.

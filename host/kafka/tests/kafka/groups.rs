@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, PATIENCE, unique};
 use crate::routes::{Kept, LIMIT, Route, batch, lane, payloads, settings, settle, take, until};
 use esclusa_flow::BoxFuture;
-use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Progress, SendError, Sink};
 use esclusa_flow::fault::Fault;
@@ -127,14 +127,8 @@ async fn nothing_is_sent_while_there_is_no_room_for_the_dead_letters_of_a_batch(
     let send = SendMessage { output: "out".into(), key: None, data: vec![1], attributes: Vec::new() };
     let message = |id: &str| OutboxMessage { id: id.into(), send: send.clone() };
     let settled = settle(&pulled, pulled.len());
-    let origin = OutboxOrigin {
-        route: &settled.route,
-        source: &settled.source,
-        lane: &settled.lane,
-        handler: &settled.handler,
-        now: Timestamp::default(),
-    };
-    let letter = DeadLetter::of_message(&origin, message("given up"), &Fault::Permanent("never".into()), 1);
+    let sender = settled.sender(Timestamp::default());
+    let letter = DeadLetter::of_message(&sender, message("given up"), &Fault::Permanent("never".into()), 1);
     let commit = Commit { outbox: vec![message("m")].into(), dead: vec![letter], ..settled.clone() };
     kept.1.store(true, Ordering::Relaxed);
     for _ in 0..2 {
