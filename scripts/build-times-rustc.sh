@@ -7,8 +7,7 @@ for argument in "$@"; do
   [ "$previous" != --crate-name ] || crate=$argument
   case $argument in
     --test) tests=' (tests)' ;;
-    # Build scripts that try a piece of code ask for no list of its dependencies.
-    --emit=*dep-info*) [[ $argument == *link* ]] || checked=' (checked)' ;;
+    */lint-rustc.sh) checked=' (checked)' ;;
   esac
   previous=$argument
 done

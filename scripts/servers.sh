@@ -5,6 +5,7 @@
 # KINESALITE_URL) is for large amounts: it has no enhanced fan-out, and does not get slower with the number of records that it holds.
 # And Apache Kafka itself, one broker, by Maven, at KAFKA_BOOTSTRAP_SERVERS, and at KAFKA_SECURE with SASL over TLS: without Maven and Java 17 it is left out, and the script says so.
 #
+#   scripts/servers.sh install          fetches what is missing, as the others do at first; a second one waits for the first
 #   scripts/servers.sh run COMMAND...   starts them, runs the command with their environment, stops them; its exit code
 #   scripts/servers.sh start DIR        starts them with logs and pids in DIR, prints the environment as exports
 #   scripts/servers.sh stop DIR         stops the servers that were started with DIR
@@ -159,9 +160,9 @@ stop() { # stops what was started in $dir
   done
 }
 
-usage() { sed -n '2,10s/^# \?//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,11s/^# \?//p' "$0" >&2; exit 2; }
 
-[ $# -ge 2 ] || usage
+[ $# -ge 2 ] || [ "${1:-}" = install ] || usage
 shopt -s nullglob
 mkdir -p "$home"
 case $1 in
@@ -173,6 +174,7 @@ case $1 in
     # shellcheck disable=SC1091 # written just before
     . "$dir/environment"
     "${@:2}" ;;
+  install) install ;;
   start) mkdir -p "$2"; dir=$(cd "$2" && pwd -P); trap stop EXIT; start; trap - EXIT ;;
   stop) dir=$(cd "$2" && pwd -P); stop ;;
   *) usage ;;
