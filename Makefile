@@ -23,6 +23,8 @@ build: plugins   ## target/release/esclusa, the whole router, and plugins/*.wasm
 plugins:         ## the five plugins, compiled to WebAssembly (installs the target if it is missing)
 	@scripts/plugins.sh
 
+# Most tests wait for a router or for a server most of the time.
+test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' "$$(nproc)")
 test: plugins    ## every test (builds the whole router as well, as quickly as `make run`)
 	@scripts/guests.sh
 	@scripts/python.sh

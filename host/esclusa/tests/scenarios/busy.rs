@@ -208,8 +208,9 @@ fn a_router_that_hangs_tells_its_health_and_ends_after_its_drain_time() {
     router.spawn(&["--drain-timeout", "100ms"]);
     router.until("it is ready", |router| router.get("/readyz").is_some());
     // The drain time, 5 seconds, and one for the last lines of the log.
-    let told = router.log().lines().any(|line| line.contains("a stop takes at most") && line.contains("seconds=7"));
-    assert!(told, "{}", router.log());
+    router.until("the time of a stop is told", |router| {
+        router.log().lines().any(|line| line.contains("a stop takes at most") && line.contains("seconds=7"))
+    });
     let pipe = pipe(&router);
     router.send_signal("HUP");
     let _open = read_from(&mut router, &pipe);

@@ -79,6 +79,8 @@ fn an_update_of_a_configmap_is_one_line() {
     std::fs::remove_file(router.path("routes.toml")).unwrap();
     std::os::unix::fs::symlink("..data/routes.toml", router.path("routes.toml")).unwrap();
     router.start();
+    // The last line of a start; the router answers that it is ready before.
+    router.until("the start is in the log", |router| router.log().contains("a stop takes at most"));
     let before = router.log().lines().count();
     for number in 1..4 {
         update(&router, number);
