@@ -142,7 +142,8 @@ impl Store {
     /// A [`Fault`]; the old one stays then.
     pub async fn replace_dead(&self, id: u64, letter: &DeadLetter) -> Result<bool, Fault> {
         let entry = dead_letters::DeadLetterEntry::new(letter)?;
-        self.writer().perform(entry.size(), Demand::Durable, move |tx| entry.replace(id, tx)).await
+        let counts = Arc::clone(&self.shared().dead);
+        self.writer().perform(entry.size(), Demand::Durable, move |tx| entry.replace(id, &counts, tx)).await
     }
 
     /// Appends records to a stream, all or none, and gives their ids; durable when it returns.

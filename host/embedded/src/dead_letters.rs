@@ -75,7 +75,14 @@ impl DeadCounts {
         let mut counts = self.0.lock();
         let count = counts.entry(route).or_default();
         *count = count.saturating_sub(1);
-        self.1.fetch_sub(bytes, Ordering::Relaxed);
+        self.resize(bytes, 0);
+    }
+
+    /// A letter of `old` bytes has `new` ones now.
+    fn resize(&self, old: u64, new: u64) {
+        let changed = |bytes: u64| Some(bytes.saturating_sub(old).saturating_add(new));
+        // Never fails: there is a value for each.
+        let _ = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
     }
 }
 
@@ -110,12 +117,13 @@ impl DeadLetterEntry {
     }
 
     /// Stores it in place of the letter with this number; false if that has been removed.
-    pub(crate) fn replace(self, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fault> {
-        let there = tx.get(Space::State, &key(id))?.is_some();
-        if there {
-            tx.put(Space::State, key(id), self.bytes);
-        }
-        Ok(there)
+    pub(crate) fn replace(self, id: u64, counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) -> Result<bool, Fault> {
+        let Some(old) = tx.get(Space::State, &key(id))? else { return Ok(false) };
+        let (old, new) = (old.len() as u64, self.bytes.len() as u64);
+        tx.put(Space::State, key(id), self.bytes);
+        let counts = Arc::clone(counts);
+        tx.after(move || counts.resize(old, new));
+        Ok(true)
     }
 }
 

@@ -15,6 +15,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::object_path;
 use fjall::Readable;
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -67,8 +68,10 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
     };
     object_path::check_object(object).map_err(StageError::Refused)?;
     path::check(&object.path).map_err(|why| refused(&object.path, &why))?;
+    std::fs::create_dir_all(root.join(STAGING)).map_err(|e| fault(root, e))?;
+    // The manifest names its files from the root of the file system: the next start may be in another directory.
+    let root = &root.canonicalize().map_err(|e| fault(root, e))?;
     let staging = root.join(STAGING);
-    std::fs::create_dir_all(&staging).map_err(|e| fault(&staging, e))?;
     // Accounts that may read the directory of the store may read its objects.
     let mode = std::fs::metadata(root).map_err(|e| fault(root, e))?.mode();
     let (path, claim) = resolve(root, &object.path, mode)?;
@@ -165,18 +168,18 @@ impl Staged {
     }
 }
 
-/// Renames a staged object to its final path; false if it was renamed before.
-fn publish(aside: &Path, path: &Path) -> std::io::Result<bool> {
-    let renamed = match std::fs::rename(aside, path) {
-        Ok(()) => true,
-        // A tick or an earlier start has renamed it already.
-        Err(e) if e.kind() == ErrorKind::NotFound && !aside.exists() => false,
+/// Renames a staged object to its final path, unless that was done before.
+fn publish(aside: &Path, path: &Path) -> std::io::Result<()> {
+    match std::fs::rename(aside, path) {
+        Ok(()) => {}
+        // A tick or an earlier start has renamed it already. Without its directory the object may be on a disk that is not mounted.
+        Err(e)
+            if e.kind() == ErrorKind::NotFound
+                && !aside.exists()
+                && aside.parent().is_some_and(|staging| staging.is_dir()) => {}
         Err(e) => return Err(e),
-    };
-    if let Some(parent) = path.parent() {
-        sync_directory(parent)?;
     }
-    Ok(renamed)
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 fn manifest_key(id: u64) -> Vec<u8> {
@@ -194,11 +197,22 @@ pub(crate) fn read_manifest(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged>
 /// the next tick.
 pub(crate) fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let snapshot = tx.disk.snapshot();
-    for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]) {
+    let mut named = BTreeSet::new();
+    // The newest first: what is named must not be replaced by what was committed before it.
+    for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]).rev() {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
         let (aside, path) = read_manifest(&value)?;
+        if named.contains(&path) {
+            // Deleted like one that no commit has named, if not now.
+            let _ = std::fs::remove_file(&aside);
+            tx.delete(Space::State, key);
+            continue;
+        }
         match publish(&aside, &path) {
-            Ok(_) => tx.delete(Space::State, key),
+            Ok(()) => {
+                tx.delete(Space::State, key);
+                named.insert(path);
+            }
             Err(error) => {
                 tracing::error!(object = %path.display(), %error, "a committed object cannot be named; it is tried again")
             }
@@ -210,11 +224,13 @@ pub(crate) fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
 /// Deletes staged files of a directory that no commit named.
 pub(crate) fn delete_orphans(root: &Path, disk: &Disk) -> Result<(), Fault> {
     let Ok(files) = std::fs::read_dir(root.join(STAGING)) else { return Ok(()) };
-    let mut named = Vec::new();
+    // By their names alone: the same directory has other paths if it was moved, or mounted elsewhere.
+    let mut named = BTreeSet::new();
     for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
-        named.push(read_manifest(&guard.value().map_err(|e| read_fault(&e))?)?.0);
+        let (aside, _) = read_manifest(&guard.value().map_err(|e| read_fault(&e))?)?;
+        named.extend(aside.file_name().map(ToOwned::to_owned));
     }
-    for file in files.flatten().map(|f| f.path()).filter(|path| !named.contains(path)) {
+    for file in files.flatten().filter(|file| !named.contains(&file.file_name())).map(|file| file.path()) {
         if let Err(error) = std::fs::remove_file(&file) {
             tracing::warn!(file = %file.display(), %error, "an unfinished object cannot be deleted");
         }

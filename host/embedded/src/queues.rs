@@ -79,9 +79,7 @@ impl MessageQueue {
         }
         let gone =
             if wanted.consumers.is_empty() { Vec::new() } else { queue.state().routes_except(&wanted.consumers) };
-        for route in gone {
-            queue.remove_consumer(&route, tx)?;
-        }
+        queue.remove_consumers(&gone, tx)?;
         Ok(queue)
     }
 
@@ -149,26 +147,31 @@ impl MessageQueue {
         Ok(number)
     }
 
-    /// Forgets a consumer, and deletes the messages that only it was not done with.
-    fn remove_consumer(&self, route: &str, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    /// Forgets consumers, and deletes the messages that only they were not done with.
+    fn remove_consumers(&self, gone: &[String], tx: &mut Transaction<'_>) -> Result<(), Fault> {
         let state = self.state();
-        let Some(number) = state.consumer_of(route) else { return Ok(()) };
-        tx.delete(Space::State, keys::consumer(self.id, route));
+        let numbers: Vec<u32> = gone.iter().filter_map(|route| state.consumer_of(route)).collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        gone.iter().for_each(|route| tx.delete(Space::State, keys::consumer(self.id, route)));
         let mut finished = Vec::new();
         for guard in tx.disk.snapshot().prefix(tx.disk.space(Space::Queue), keys::messages(self.id)) {
             let sequence = crate::codec::trailing_number(&guard.key().map_err(|e| read_fault(&e))?)?;
-            tx.delete(Space::Queue, keys::done(self.id, sequence, number));
-            tx.delete(Space::Queue, keys::received(self.id, sequence, number));
-            if state.all_done_but(sequence, number) {
+            for number in &numbers {
+                tx.delete(Space::Queue, keys::done(self.id, sequence, *number));
+                tx.delete(Space::Queue, keys::received(self.id, sequence, *number));
+            }
+            if state.all_done_but(sequence, &numbers) {
                 keys::delete_message(self.id, sequence, &state.numbers(), tx);
                 finished.push(sequence);
             }
         }
         drop(state);
-        let (live, route) = (Arc::clone(&self.live), route.to_owned());
+        let (live, gone) = (Arc::clone(&self.live), gone.to_owned());
         tx.after(move || {
             let mut state = live.state.lock();
-            state.remove_consumer(&route);
+            gone.iter().for_each(|route| state.remove_consumer(route));
             finished.iter().for_each(|sequence| state.forget(*sequence));
         });
         Ok(())
@@ -192,13 +195,23 @@ impl MessageQueue {
     }
 }
 
+/// The highest sequence that a queue has given. In a salvaged store the record of it may be lost: a new message must not have the
+/// sequence of one that is marked as done, or that is below the first.
 fn stored_head(queue: u32, disk: &Disk) -> Result<u64, Fault> {
-    let noted = disk.space(Space::State).get(keys::last(queue)).map_err(|e| read_fault(&e))?;
-    let noted = noted.map_or(Ok(0), |bytes| crate::codec::trailing_number(&bytes))?;
-    match last_key(disk, Space::Queue, &keys::messages(queue))? {
-        Some(key) => Ok(crate::codec::trailing_number(&key)?.max(noted)),
-        None => Ok(noted),
+    let stored = |key: Vec<u8>| -> Result<u64, Fault> {
+        let bytes = disk.space(Space::State).get(key).map_err(|e| read_fault(&e))?;
+        Ok(bytes.map_or(Ok(0), |bytes| crate::codec::trailing_number(&bytes))?)
+    };
+    let mut head = stored(keys::last(queue))?.max(stored(keys::first(queue))?.saturating_sub(1));
+    if let Some(key) = last_key(disk, Space::Queue, &keys::messages(queue))? {
+        head = head.max(crate::codec::trailing_number(&key)?);
     }
+    for marks in [keys::all_done(queue), keys::all_received(queue)] {
+        if let Some((sequence, _)) = last_key(disk, Space::Queue, &marks)?.and_then(|key| keys::parts(&key)) {
+            head = head.max(sequence);
+        }
+    }
+    Ok(head)
 }
 
 /// A message on its way into a queue.

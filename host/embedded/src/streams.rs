@@ -1,4 +1,4 @@
-//! Logs: streams and change feeds. A key is log, partition and sequence; sequences start at 1 and have no gaps.
+//! Logs: streams and change feeds. A key is log, partition and sequence; sequences start at 1 and have no gaps, except in a salvaged store.
 
 use crate::codec::{ByteReader, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
@@ -91,7 +91,9 @@ impl Log {
     /// Loads the last sequence of a partition from the disk, unless the writer has it.
     pub(crate) fn load_head(&self, partition: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         if !tx.memory.heads.contains_key(&(self.id, partition)) {
-            let head = stored_head(tx.disk, self.id, partition)?;
+            let given = tx.disk.space(Space::State).get(given_key(self.id, partition)).map_err(|e| read_fault(&e))?;
+            let given = given.map_or(Ok(0), |bytes| trailing_number(&bytes))?;
+            let head = stored_head(tx.disk, self.id, partition)?.max(given);
             tx.memory.heads.insert((self.id, partition), head);
         }
         Ok(())
@@ -125,6 +127,12 @@ pub(crate) fn prefix(log: u32, partition: u32) -> [u8; 8] {
 /// Key of the record that holds a partition's first kept sequence.
 pub(crate) fn first_key(log: u32, partition: u32) -> Vec<u8> {
     [b"t".as_slice(), &prefix(log, partition)].concat()
+}
+
+/// Key of the record that holds a sequence which the next one of a partition comes after, whatever there is. Salvage writes it: records
+/// may be lost that a route has read, and new ones with their sequences would be before its position.
+pub(crate) fn given_key(log: u32, partition: u32) -> Vec<u8> {
+    [b"g".as_slice(), &prefix(log, partition)].concat()
 }
 
 /// The first sequence of a partition that is kept, as it is stored.

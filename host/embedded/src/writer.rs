@@ -334,7 +334,8 @@ impl WriterSetup {
     }
 
     fn tick(&mut self) {
-        if self.failed.borrow().is_some() {
+        // A write that fails halfway ends the store, and this one can wait.
+        if self.failed.borrow().is_some() || self.room().free < self.reserve / 2 {
             return;
         }
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());

@@ -100,7 +100,7 @@ pub(crate) static FOLLOW: KeySpec = KeySpec {
 };
 pub(crate) static FILE_SECTION: Section = Section {
     name: "file",
-    about: "A file of JSON lines of at most 64 MiB each; the route keeps its position. If another file takes its place, the route reads three things in turn. First the rest of the old one, if that was renamed within its directory, or copied beside it (`events.jsonl.1`, `events.2026-11-28.jsonl`) and truncated. Then files that were rotated in between, if their names are that of the file with a number or date behind it. Then the new one from its start. The router warns of what it cannot find, with its bytes, and of newer files beside it that it does not read.",
+    about: "A file of JSON lines of at most 64 MiB each; the route keeps its position. If another file takes its place, the route reads three things in turn. First the rest of the old one, if that was renamed within its directory, or copied beside it (`events.jsonl.1`, `events.2026-11-28.jsonl`) and truncated. Then files that were rotated in between, if their names are that of the file with a number or date behind it. Then the new one from its start. If the old one is gone, compressed or deleted while no router ran, nobody knows which rotated files came after it: none of them is read, and the router names them. It warns of what it cannot find, with its bytes, and of newer files beside it that it does not read.",
     keys: &[&PATH, &FOLLOW],
     foreign: &[],
 };

@@ -89,6 +89,20 @@ impl StoredNames {
         }
         Ok(names)
     }
+
+    /// The first four bytes of the keys of each, as a number, and whose they are.
+    pub(crate) fn ids(&self) -> Vec<(String, u32)> {
+        let mut ids = Vec::new();
+        for (name, table) in &self.tables {
+            let what = format!("table {name:?}");
+            let own = [Some(table.id), table.feed, table.expiry.as_ref().map(|expiry| expiry.id)];
+            let all = own.into_iter().flatten().chain(table.indexes.values().map(|index| index.id));
+            ids.extend(all.map(|id| (what.clone(), id)));
+        }
+        ids.extend(self.streams.iter().map(|(name, stream)| (format!("stream {name:?}"), stream.id)));
+        ids.extend(self.queues.iter().map(|(name, queue)| (format!("queue {name:?}"), queue.id)));
+        ids
+    }
 }
 
 /// Key of the record of a name.

@@ -7,10 +7,13 @@ mod state;
 
 use super::StoreCounts;
 use crate::catalog::names::StoredNames;
+use crate::codec::trailing_number;
 use crate::damage::Damage;
 use crate::disk::mark::Mark;
-use crate::disk::{self, DATABASE, Disk};
+use crate::disk::{self, DATABASE, Disk, Space, read_fault};
+use crate::transaction::NAMES;
 use esclusa_flow::fault::Fault;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What was found.
@@ -45,6 +48,7 @@ impl Content {
             self.damage.push(disk::incomplete(batch, mark.batch));
         }
         let names = StoredNames::load(disk)?;
+        self.ids(&names, disk)?;
         for (name, table) in &names.tables {
             self.table(name, table, disk)?;
         }
@@ -54,6 +58,22 @@ impl Content {
         }
         for (name, queue) in &names.queues {
             self.queue(name, queue.id, disk)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that every name has entries of its own, and that the next one will.
+    fn ids(&mut self, names: &StoredNames, disk: &Disk) -> Result<(), Fault> {
+        let given = disk.space(Space::State).get(NAMES).map_err(|e| read_fault(&e))?;
+        let given = given.map_or(Ok(0), |bytes| trailing_number(&bytes))?;
+        let mut used = BTreeSet::new();
+        for (what, id) in names.ids() {
+            if !used.insert(id) {
+                self.found(&what, "another name has the same number: both share their entries");
+            }
+        }
+        if used.last().is_some_and(|id| u64::from(*id) > given) {
+            self.found("numbers of names", "the last number that was given is below one that is in use");
         }
         Ok(())
     }

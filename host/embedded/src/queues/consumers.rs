@@ -94,8 +94,8 @@ impl QueueState {
     }
 
     /// True if there are other consumers and all of them are done with a message.
-    pub(crate) fn all_done_but(&self, sequence: u64, number: u32) -> bool {
-        let mut others = self.consumers.iter().filter(|(n, _)| **n != number).peekable();
+    pub(crate) fn all_done_but(&self, sequence: u64, numbers: &[u32]) -> bool {
+        let mut others = self.consumers.iter().filter(|(n, _)| !numbers.contains(n)).peekable();
         others.peek().is_some() && others.all(|(_, consumer)| consumer.done.contains(&sequence))
     }
 

@@ -1,12 +1,14 @@
 //! The new store that a salvage writes.
 
 use crate::catalog::names::TableRecord;
-use crate::codec::trailing_number;
+use crate::codec::{ByteReader, read_token, trailing_number};
 use crate::disk::mark::{Mark, MarkFile};
 use crate::disk::{self, Disk, Space, format};
+use crate::streams::given_key;
 use crate::transaction::{self, NAMES, SEQUENCES, Sequences, read_sequences};
+use esclusa_flow::batch::Token;
 use fjall::{OwnedWriteBatch, PersistMode, Slice};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Entries that are written at once.
@@ -21,8 +23,12 @@ pub(crate) struct Target {
     known: BTreeSet<u32>,
     /// Ids of index entries, which are left out.
     entries: BTreeSet<u32>,
+    /// Streams and feeds, and how many partitions each has.
+    logs: BTreeMap<u32, u32>,
+    /// By partition: the highest number that a route has read there, of whatever stream, or that was given before an earlier salvage.
+    read: BTreeMap<u32, u64>,
     sequences: Sequences,
-    /// The last number given to a name, and the highest id in use.
+    /// The last number given to a name or a consumer, and the highest id in use.
     names: u64,
     /// Entries that belong to no name.
     pub nameless: u64,
@@ -34,9 +40,18 @@ impl Target {
         drop(MarkFile::open(path, Mark::default())?);
         let disk = disk::database(path).map_err(|e| failed(&e))?;
         let batch = OwnedWriteBatch::with_capacity(disk.database.clone(), CHUNK);
-        let (known, entries) = (BTreeSet::new(), BTreeSet::new());
-        let sequences = Sequences::default();
-        Ok(Target { path: path.to_owned(), disk, batch, known, entries, sequences, names: 0, nameless: 0 })
+        Ok(Target {
+            path: path.to_owned(),
+            disk,
+            batch,
+            known: BTreeSet::new(),
+            entries: BTreeSet::new(),
+            logs: BTreeMap::new(),
+            read: BTreeMap::new(),
+            sequences: Sequences::default(),
+            names: 0,
+            nameless: 0,
+        })
     }
 
     /// Writes an entry. Those of [`Space::State`] come first, because the names of the others are among them.
@@ -71,6 +86,8 @@ impl Target {
                 self.names = self.names.max(trailing_number(&value).unwrap_or_default());
                 return;
             }
+            Some(b'q') => self.names = self.names.max(trailing_number(&value).unwrap_or_default()),
+            Some(b'p' | b'g') => self.note_given(&key, &value),
             Some(b'd' | b'x' | b'o') => {
                 self.sequences.id = self.sequences.id.max(trailing_number(&key).unwrap_or_default());
             }
@@ -84,18 +101,32 @@ impl Target {
         self.batch.insert(self.disk.space(Space::State), key, value);
     }
 
+    /// Notes how far a route has read, or what an earlier salvage noted.
+    fn note_given(&mut self, key: &[u8], value: &[u8]) {
+        if let Some((partition, number)) = given(key, value) {
+            let read = self.read.entry(partition).or_default();
+            *read = number.max(*read);
+        }
+    }
+
     /// Notes the ids of a name; gives the record of a table without its indexes.
     fn name(&mut self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         #[derive(serde::Deserialize)]
-        struct Id {
+        struct Record {
             id: u32,
+            /// Only streams have it.
+            #[serde(default)]
+            lanes: u32,
         }
         if !key.starts_with(b"ktable:") {
-            self.known.insert(serde_json::from_slice::<Id>(value).ok()?.id);
+            let Record { id, lanes } = serde_json::from_slice(value).ok()?;
+            self.known.insert(id);
+            self.logs.insert(id, lanes);
             return None;
         }
         let mut table: TableRecord = serde_json::from_slice(value).ok()?;
         self.known.extend([Some(table.id), table.feed].into_iter().flatten());
+        self.logs.extend(table.feed.map(|feed| (feed, 1)));
         self.entries.extend(table.indexes.values().map(|index| index.id));
         self.entries.extend(table.expiry.take().map(|expiry| expiry.id));
         table.indexes.clear();
@@ -110,8 +141,14 @@ impl Target {
     /// Writes the numbers and closes the store; `batch` is the last number of a batch of the old one.
     pub(crate) fn finish(mut self, batch: u64) -> std::io::Result<()> {
         let batch = batch + 1;
-        let names = self.names.max(self.entries.last().copied().unwrap_or_default().into());
+        let ids = self.entries.last().max(self.known.last()).copied().unwrap_or_default();
+        let names = self.names.max(ids.into());
         let state = self.disk.space(Space::State).clone();
+        for (log, partitions) in &self.logs {
+            for (partition, number) in self.read.range(..partitions) {
+                self.batch.insert(&state, given_key(*log, *partition), number.to_be_bytes());
+            }
+        }
         self.batch.insert(&state, SEQUENCES, transaction::sequences_bytes(self.sequences, batch));
         self.batch.insert(&state, NAMES, names.to_be_bytes());
         self.write(Some(PersistMode::SyncAll))?;
@@ -119,6 +156,20 @@ impl Target {
         let mark = Mark { batch, seqno: self.disk.database.visible_seqno(), closed: true };
         drop(MarkFile::open(&self.path, mark)?);
         format::write(&self.path)
+    }
+}
+
+/// Partition and number of a route's position, or of the record that [`given_key`] names.
+fn given(key: &[u8], value: &[u8]) -> Option<(u32, u64)> {
+    if key.starts_with(b"g") {
+        let partition = key.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))?;
+        return Some((partition, trailing_number(value).ok()?));
+    }
+    let mut names = ByteReader(key.get(1..)?);
+    let (_route, _source, lane) = (names.text().ok()?, names.text().ok()?, names.text().ok()?);
+    match read_token(value).ok()? {
+        Token::Offset(number) => Some((lane.parse().ok()?, number)),
+        Token::Text(_) => None,
     }
 }
 

@@ -165,8 +165,12 @@ impl FileLane {
             "the file was replaced, or written anew, since it was read; it is read from its start"
         );
         if !others.is_empty() {
+            let which = match self.seen {
+                Some(_) => "are newer than the one that was read last",
+                None => "may be newer than the one that was read last, which is gone",
+            };
             tracing::warn!(route = &*self.spec.route, source = &*self.spec.source, files = ?others,
-                "files beside it are newer than the one that was read last; they are not read: send what they hold with `esclusa send`");
+                "files beside it {which}; they are not read: send what they hold, if no route has read it, with `esclusa send`");
         }
         let (lines, seen) = (file.try_clone().and_then(|file| FileLines::new(file, 0)), FileState::of(&file));
         let lines = lines.map_err(|e| unreadable(next, &e))?;
@@ -180,8 +184,10 @@ impl FileLane {
 
     /// The files that rotation has put between this one and the one that the path leads to.
     fn files_between(&self) -> BetweenFiles {
-        let between = self.seen.map(|seen| self.identity.files_between(&self.path, self.lines.file(), seen.modified));
-        between.unwrap_or_default()
+        match self.seen {
+            Some(seen) => self.identity.files_between(&self.path, self.lines.file(), seen.modified),
+            None => BetweenFiles::of_unknown(&self.path),
+        }
     }
 
     /// Goes on in the copy that was made of the file before it was truncated; false if there is none.

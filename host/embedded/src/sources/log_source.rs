@@ -108,8 +108,7 @@ impl LogSource {
         Ok(())
     }
 
-    /// The last sequence before the first record accepted at or after `time`. Sequences have no gaps and times do
-    /// not fall by much, so it is searched by halves.
+    /// The last sequence before the first record accepted at or after `time`. Times do not fall by much, so it is searched by halves.
     fn before(&self, log: &Log, partition: u32, time: u64) -> Result<u64, Fault> {
         let disk = self.store.disk();
         let snapshot = disk.snapshot();
@@ -117,12 +116,12 @@ impl LogSource {
         let mut high = stored_head(disk, log.id, partition)? + 1;
         while low < high {
             let middle = low + (high - low) / 2;
-            let value = snapshot
-                .get(disk.space(Space::Log), record_key(log.id, partition, middle))
-                .map_err(|e| read_fault(&e))?;
-            match value.map(|value| timestamp(&value)).transpose()? {
-                Some(at) if at >= time => high = middle,
-                _ => low = middle + 1,
+            // In a salvaged store sequences are missing: the next one that is there stands for them.
+            let range = record_key(log.id, partition, middle)..record_key(log.id, partition, high);
+            let there = snapshot.range(disk.space(Space::Log), range).next();
+            match there.map(fjall::Guard::into_inner).transpose().map_err(|e| read_fault(&e))? {
+                Some((key, value)) if timestamp(&value)? < time => low = trailing_number(&key)? + 1,
+                _ => high = middle,
             }
         }
         Ok(low - 1)

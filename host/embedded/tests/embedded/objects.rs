@@ -7,6 +7,7 @@ use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::reads::{ObjectList, ObjectRead, ReadError};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 fn store(dir: &tempfile::TempDir) -> Store {
     let schema =
@@ -148,4 +149,88 @@ async fn an_object_and_a_directory_of_the_same_name_are_not_both_taken() {
         assert_eq!(std::fs::read_to_string(lake.join(objects[0])).unwrap(), "y");
     }
     assert_eq!(std::fs::read_dir(lake.join(".staging")).unwrap().count(), 0);
+}
+
+/// The name that the last staged object had, which the manifest in the store's journal tells.
+fn staged_name(store: &Path) -> String {
+    let mut last = None;
+    for file in super::everything::files(store) {
+        let content = std::fs::read(store.join(file)).unwrap();
+        let text = String::from_utf8_lossy(&content).into_owned();
+        for (at, found) in text.match_indices(".staging/") {
+            let rest = text[at + found.len()..].chars();
+            last = Some(rest.take_while(|c| c.is_ascii_digit() || *c == '-').collect::<String>());
+        }
+    }
+    last.expect("a manifest")
+}
+
+/// Commits an object, and leaves the store as a crash between the commit and the object's name does. Gives the staged file.
+async fn crashed(store: &Path, lake: &Path, text: &str) -> PathBuf {
+    let with_objects = StoreSchema { objects: [("lake".to_owned(), lake.to_owned())].into(), ..schema() };
+    let opened = Store::open(store, with_objects).unwrap();
+    opened.commit(commit(vec![object("a.txt", text)])).await.unwrap();
+    drop(opened);
+    let staged = lake.join(".staging").join(staged_name(store));
+    std::fs::rename(lake.join("a.txt"), &staged).unwrap();
+    staged
+}
+
+/// Opens a store with its objects at this path, and closes it.
+fn reopen(store: &Path, lake: &Path) {
+    drop(
+        Store::open(store, StoreSchema { objects: [("lake".to_owned(), lake.to_owned())].into(), ..schema() }).unwrap(),
+    );
+}
+
+#[tokio::test]
+async fn a_committed_object_gets_its_name_whatever_the_path_of_its_directory_was() {
+    // The regular work of a store may come between the commit and the end of the session, and forget the manifest: then there is
+    // nothing to finish.
+    let mut named = 0;
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, lake, link) = (dir.path().join("store"), dir.path().join("lake"), dir.path().join("link"));
+        std::fs::create_dir(&lake).unwrap();
+        symlink(&lake, &link).unwrap();
+        crashed(&store, &link, "x").await;
+        reopen(&store, &lake);
+        named += usize::from(lake.join("a.txt").exists());
+    }
+    assert!(named > 0);
+}
+
+#[tokio::test]
+async fn a_committed_object_waits_for_its_disk() {
+    let mut named = 0;
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, lake, elsewhere) =
+            (dir.path().join("store"), dir.path().join("lake"), dir.path().join("elsewhere"));
+        crashed(&store, &lake, "x").await;
+        std::fs::rename(&lake, &elsewhere).unwrap();
+        reopen(&store, &lake);
+        std::fs::remove_dir_all(&lake).unwrap();
+        std::fs::rename(&elsewhere, &lake).unwrap();
+        reopen(&store, &lake);
+        named += usize::from(lake.join("a.txt").exists());
+    }
+    assert!(named > 0);
+}
+
+#[tokio::test]
+async fn an_object_that_is_named_late_does_not_replace_a_newer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, lake, elsewhere) = (dir.path().join("store"), dir.path().join("lake"), dir.path().join("elsewhere"));
+    let staged = crashed(&store, &lake, "old").await;
+    std::fs::rename(&lake, &elsewhere).unwrap();
+    let with_objects = StoreSchema { objects: [("lake".to_owned(), lake.clone())].into(), ..schema() };
+    let opened = Store::open(&store, with_objects).unwrap();
+    std::fs::create_dir_all(lake.join(".staging")).unwrap();
+    std::fs::copy(elsewhere.join(".staging").join(staged.file_name().unwrap()), &staged).unwrap();
+    opened.commit(commit(vec![object("a.txt", "new")])).await.unwrap();
+    drop(opened);
+    reopen(&store, &lake);
+    assert_eq!(std::fs::read_to_string(lake.join("a.txt")).unwrap(), "new");
+    assert!(!staged.exists());
 }

@@ -5,6 +5,7 @@ use super::schema::{commit, item, number, put, spec, text};
 use super::smoke::LIMIT;
 use esclusa_embedded::{DEAD_LETTERS_FULL, NewRecord, Store, StoreLimits, StoreSchema};
 use esclusa_flow::batch::Token;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress};
 use esclusa_flow::fault::{Fault, STORE_FULL};
@@ -95,6 +96,27 @@ async fn bytes_of_dead_letters_are_counted_over_a_restart() {
     // A reload with a higher limit lets the route go on.
     store.apply_schema(full_schema()).unwrap();
     store.commit(giving_up(4)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_letter_that_grows_or_shrinks_in_its_place_is_counted_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), full_schema()).unwrap();
+    store.commit(giving_up(1)).await.unwrap();
+    store.commit(giving_up(2)).await.unwrap();
+    let one = store.fill().dead_letter_bytes / 2;
+    let letters = store.dead_letters(None, None, 10).unwrap();
+    let [(first, letter), (second, _)] = &letters[..] else { panic!("{letters:?}") };
+    let long = DeadLetter { data: vec![b'x'; letter.data.len() + 1000], ..letter.clone() };
+    assert!(store.replace_dead(*first, &long).await.unwrap());
+    assert!(store.fill().dead_letter_bytes >= 2 * one + 1000);
+    assert!(store.replace_dead(*second, &long).await.unwrap());
+    assert!(store.replace_dead(*second, letter).await.unwrap());
+    assert_eq!(store.remove_dead(vec![*first]).await.unwrap(), 1);
+    assert_eq!((store.fill().dead_letters, store.fill().dead_letter_bytes), (1, one));
+    assert!(!store.replace_dead(*first, &long).await.unwrap());
+    assert_eq!(store.remove_dead(vec![*second]).await.unwrap(), 1);
+    assert_eq!((store.fill().dead_letters, store.fill().dead_letter_bytes), (0, 0));
 }
 
 #[tokio::test]

@@ -358,6 +358,24 @@ async fn a_removed_consumer_holds_no_message_back() {
 }
 
 #[tokio::test]
+async fn consumers_that_are_removed_together_hold_no_message_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut three = schema();
+    three.queues.get_mut("jobs").unwrap().consumers = ["one", "two", "three"].map(str::to_owned).into();
+    let store = Store::open(dir.path(), three.clone()).unwrap();
+    let message = |data: &str| NewRecord { data: data.into(), ..NewRecord::default() };
+    store.enqueue("jobs", &[message("x"), message("y")]).await.unwrap();
+    let mut source = store.queue_source(spec("one"), "jobs").unwrap();
+    let mut lane = source.next_lane().await.unwrap().unwrap();
+    let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
+    let progress = Progress::Receipts { delete: vec![batch.claims[0].token().clone()], release: vec![] };
+    store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
+    three.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned()].into();
+    store.apply_schema(three).unwrap();
+    assert_eq!(store.queue_lag("nobody", "jobs").unwrap().records, 1, "deleted: only the removed ones were not done");
+}
+
+#[tokio::test]
 async fn more_partitions_come_as_lanes_of_the_running_source() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();

@@ -113,7 +113,9 @@ fn rate(text: &str) -> Result<Duration, String> {
         "h" => Duration::from_secs(3600),
         _ => return Err(wrong()),
     };
-    Ok(unit / number)
+    Some(unit / number).filter(|period| !period.is_zero()).ok_or_else(|| {
+        format!("{text:?} is more than one in a nanosecond: leave --rate out to redrive without a pause")
+    })
 }
 
 impl DlqCommand {
@@ -297,5 +299,7 @@ mod tests {
         assert_eq!(rate("120/m"), Ok(Duration::from_millis(500)));
         assert!(rate("0").is_err() && rate("").is_err() && rate("10/").is_err() && rate("0/s").is_err());
         assert!(rate("fast").is_err() && rate("1/d").is_err());
+        assert_eq!(rate("1000000000/s"), Ok(Duration::from_nanos(1)));
+        assert!(rate("1000000001/s").is_err() && rate("4294967295").is_err());
     }
 }

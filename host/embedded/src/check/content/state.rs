@@ -23,7 +23,7 @@ impl Content {
                     (numbers, batch) = read.unwrap_or_default();
                     ("numbers of commits", read.is_ok())
                 }
-                Some(b'N' | b'l' | b'f' | b't' | b'q') => ("numbers", trailing_number(&value).is_ok()),
+                Some(b'N' | b'l' | b'f' | b't' | b'q' | b'g') => ("numbers", trailing_number(&value).is_ok()),
                 Some(b'p') => {
                     self.counts.positions += 1;
                     ("positions of routes", read_token(&value).is_ok())

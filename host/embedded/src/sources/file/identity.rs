@@ -140,6 +140,20 @@ pub(crate) struct BetweenFiles {
     pub others: Vec<PathBuf>,
 }
 
+impl BetweenFiles {
+    /// If the file that was read is gone, nobody knows which of the rotated ones beside `path` came after it: none of them is read.
+    pub(crate) fn of_unknown(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let rotated = |other: &PathBuf| {
+            let other = other.file_name().unwrap_or_default().as_encoded_bytes();
+            other.strip_prefix(name).is_some_and(|rest| rest.iter().any(u8::is_ascii_digit))
+        };
+        let mut others: Vec<_> = siblings(path, 0).into_iter().map(|other| other.path).filter(rotated).collect();
+        others.sort();
+        BetweenFiles { rotated: Vec::new(), others }
+    }
+}
+
 impl FileIdentity {
     /// The files beside `path` that were written after `since`, without `read`, which was read to its end, and without
     /// copies of it.
