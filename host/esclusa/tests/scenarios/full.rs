@@ -1,7 +1,7 @@
 //! A disk that is full, or fails in the middle of a write: no event is acknowledged that is not stored. The router
 //! names the problem, and goes on when there is space again, or ends.
 
-use super::router::Router;
+use super::router::{Router, exchange};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,9 +13,16 @@ version = 1
 listen = "127.0.0.1:0"
 [engine]
 path = "data"
+[listener.api]
+listen = "127.0.0.1:0"
+[source.requests]
+kind = "http"
+listener = "api"
+endpoints = ["POST /requests"]
+idempotency_key = "Idempotency-Key"
+idempotency_ttl = "15s"
 [source.orders]
 kind = "stream"
-retention = "15s"
 [source.lines]
 kind = "file"
 path = "LINES"
@@ -26,6 +33,12 @@ partition_key = "order_id"
 [table.lines]
 kind = "embedded"
 partition_key = "order_id"
+[[route]]
+name = "requests"
+source = "requests"
+plugin = "PLUGINS/etl.wasm"
+tables = ["orders"]
+config = { table = "orders", key = { order_id = "{order_id}" } }
 [[route]]
 name = "orders"
 source = "orders"
@@ -57,7 +70,7 @@ fn said(output: &std::process::Output) -> String {
 
 /// The variable that gives [`on_a_small_disk`] a directory on another disk.
 const ELSEWHERE: &str = "ESCLUSA_SMALL_DISK_TEST";
-/// Longer than the store waits before it flushes its memory to files, and than it keeps the orders.
+/// Longer than the store waits before it flushes its memory to files, and than it keeps the answers to requests.
 const QUIET: Duration = Duration::from_secs(18);
 
 /// Not a test by itself: another test runs it with a disk of 320 MiB for temporary files.
@@ -70,7 +83,14 @@ fn on_a_small_disk() {
     router.start();
     router.write("orders.jsonl", orders(0, 3000));
     router.ok(&["send", "orders", "orders.jsonl"]);
-    let sent = Instant::now();
+    let address = router.listener("api");
+    for n in 0..10 {
+        let answer =
+            exchange(&address, "POST", "/requests", &[("idempotency-key", &n.to_string())], orders(0, 1).as_bytes())
+                .expect("an answer");
+        assert!(answer.status < 300, "{answer:?}");
+    }
+    let kept = Instant::now();
     router.until("there is space", |router| done(router, "orders") == 3000 && done(router, "lines") == 10);
 
     let ballast = fill(router.dir.path());
@@ -83,8 +103,8 @@ fn on_a_small_disk() {
     });
     router
         .until("the route is unhealthy", |router| router.route("lines").unwrap()["health"]["code"] == "engine.commit");
-    // The background work of the store, which trims the orders, must not fail for good meanwhile.
-    router.until("it was full for a while", |_| sent.elapsed() > QUIET);
+    // The background work of the store, which forgets the answers, must not fail for good meanwhile.
+    router.until("it was full for a while", |_| kept.elapsed() > QUIET);
     assert_eq!((done(&router, "lines"), router.scan("lines").len()), (10, 10));
 
     std::fs::remove_file(ballast).unwrap();
