@@ -233,6 +233,10 @@ impl Listeners {
 }
 
 impl Listening for Listeners {
+    fn check(&self, plan: &Plan) -> Result<(), NotListening> {
+        check_certificates(plan)
+    }
+
     fn prepare(self: Arc<Self>, plan: &Plan) -> Result<PreparedListeners, NotListening> {
         let (ready, listeners) = (self.ready(plan)?, self);
         Ok(Box::new(move |plan| listeners.apply(ready, plan)))

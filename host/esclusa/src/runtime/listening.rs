@@ -1,13 +1,13 @@
 //! The listeners of a router, as its reloads see them.
 
 use super::Runtime;
-use crate::refusal::not_bound;
+use crate::refusal::{Refusal, not_bound};
 use esclusa_config::plan::Plan;
-use esclusa_config::{Code, ConfigPlace, Diagnostic, Locator};
+use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Puts prepared listeners in force, by the plan that they were prepared for.
 pub(crate) type PreparedListeners = Box<dyn FnOnce(&Plan) + Send>;
@@ -71,7 +71,15 @@ pub(crate) struct ListenerStatus {
 
 /// Listeners of sources of kind `http`.
 pub(crate) trait Listening: Send + Sync {
-    /// Prepares the listeners of a plan: everything that may fail.
+    /// Checks the listeners of a plan as far as that takes no address: a reload that waits for its plugins must not hold one that a
+    /// newer reload needs.
+    ///
+    /// # Errors
+    /// [`NotListening`].
+    fn check(&self, plan: &Plan) -> Result<(), NotListening>;
+
+    /// Prepares the listeners of a plan: everything that may fail. They hold their addresses from then on, so one reload at a time may
+    /// prepare them, right before it puts them in force.
     ///
     /// # Errors
     /// [`NotListening`]; nothing has changed then.
@@ -88,15 +96,23 @@ impl Runtime {
         let _ = self.listeners.set(Arc::downgrade(listeners));
     }
 
-    pub(super) fn prepare_listeners(&self, plan: &Plan) -> Result<PreparedListeners, NotListening> {
-        match self.listeners.get().and_then(std::sync::Weak::upgrade) {
-            Some(listeners) => listeners.prepare(plan),
+    pub(super) fn check_listeners(&self, new: &LoadedConfig) -> Result<(), Refusal> {
+        let checked = self.listening().map_or(Ok(()), |listeners| listeners.check(&new.plan));
+        checked.map_err(|why| why.problem(&new.locator).into())
+    }
+
+    pub(super) fn prepare_listeners(&self, new: &LoadedConfig) -> Result<PreparedListeners, Refusal> {
+        match self.listening() {
+            Some(listeners) => listeners.prepare(&new.plan).map_err(|why| why.problem(&new.locator).into()),
             None => Ok(Box::new(|_| ())),
         }
     }
 
     pub(super) fn listener_status(&self) -> Vec<ListenerStatus> {
-        let listeners = self.listeners.get().and_then(std::sync::Weak::upgrade);
-        listeners.map_or_else(Vec::new, |listeners| listeners.status())
+        self.listening().map_or_else(Vec::new, |listeners| listeners.status())
+    }
+
+    fn listening(&self) -> Option<Arc<dyn Listening>> {
+        self.listeners.get().and_then(Weak::upgrade)
     }
 }

@@ -5,7 +5,8 @@ use crate::refusal::Refusal;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::watch;
 
 /// The outcome of a reload: a summary of the changes, or the reason why there are none.
 type ReloadOutcome = Result<String, Refusal>;
@@ -49,12 +50,20 @@ impl NewestReloads {
     pub(super) fn begin(&self, file: &Path) -> ReloadAttempt {
         let (done, pending) = watch::channel(None);
         let (stop, newer) = oneshot::channel();
-        let before = self.0.lock().insert(file.to_owned(), stop);
-        if let Some(before) = before {
-            // Fails if the older reload has ended.
+        let mut newest = self.0.lock();
+        if let Some(before) = newest.insert(file.to_owned(), stop) {
+            // Fails if the older reload has ended. With the lock held: see `if_newest`.
             let _ = before.send(PendingOutcome(pending));
         }
         ReloadAttempt { newer, done }
+    }
+
+    /// Does something, unless a newer reload of the file has begun; none begins meanwhile.
+    pub(super) fn if_newest(&self, reload: &mut ReloadAttempt, then: impl FnOnce()) {
+        let _none_begins = self.0.lock();
+        if matches!(reload.newer.try_recv(), Err(TryRecvError::Empty)) {
+            then();
+        }
     }
 }
 
@@ -111,6 +120,19 @@ mod tests {
         assert_eq!(new.load(async { Ok(7) }).await.unwrap(), 7);
         new.finish(&Ok("done".to_owned()));
         assert_eq!(newer.outcome().await, Ok("done".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_an_older_reload_says_of_a_file_does_not_count() {
+        let newest = NewestReloads::default();
+        let (mut old, mut said) = (newest.begin(Path::new("a")), Vec::new());
+        newest.if_newest(&mut old, || said.push("old"));
+        let mut new = newest.begin(Path::new("a"));
+        for _ in 0..2 {
+            newest.if_newest(&mut old, || said.push("too late"));
+        }
+        newest.if_newest(&mut new, || said.push("new"));
+        assert_eq!(said, ["old", "new"]);
     }
 
     #[tokio::test]

@@ -36,31 +36,38 @@ impl Runtime {
         let what = path.display().to_string();
         self.stale.loads(&what);
         let result = self.unless_stopping(self.replace(path, &mut reload)).await;
-        self.conclude(&reload, &what, result).await
+        self.conclude(&mut reload, &what, result).await
     }
 
     /// Notes the outcome of a reload, unless a newer one of the same file took over: that one notes its outcome for
     /// both.
     async fn conclude(
         &self,
-        reload: &ReloadAttempt,
+        reload: &mut ReloadAttempt,
         what: &str,
         result: Result<String, ReloadError>,
     ) -> Result<String, Refusal> {
         let outcome = match result {
             Err(ReloadError::Newer(newer)) => newer.outcome().await,
-            Err(ReloadError::Failed(why)) => self.noted(what, Err(why)),
-            Ok(message) => self.noted(what, Ok(message)),
+            Err(ReloadError::Failed(why)) => self.noted(reload, what, Err(why)),
+            Ok(message) => self.noted(reload, what, Ok(message)),
         };
         reload.finish(&outcome);
         outcome
     }
 
-    fn noted(&self, what: &str, outcome: Result<String, Refusal>) -> Result<String, Refusal> {
-        match &outcome {
+    fn noted(
+        &self,
+        reload: &mut ReloadAttempt,
+        what: &str,
+        outcome: Result<String, Refusal>,
+    ) -> Result<String, Refusal> {
+        // A newer reload may have begun while this one changed the routes, and may even have been refused meanwhile: what is on disk
+        // is what that one has read.
+        self.newest.if_newest(reload, || match &outcome {
             Ok(_) => self.stale.in_force(what),
             Err(why) => self.stale.refused(what, why),
-        }
+        });
         self.note_reload(what, &outcome);
         outcome
     }
@@ -118,7 +125,7 @@ impl Runtime {
             Ok(new) => self.unless_stopping(self.prepare(new, &mut reload)).await,
             Err(problems) => reload.still_newest().and(Err(problems.into())),
         };
-        self.conclude(&reload, ROUTES, result).await
+        self.conclude(&mut reload, ROUTES, result).await
     }
 
     /// Loads the plugins that the new configuration needs, and puts the configuration in force.
@@ -134,7 +141,7 @@ impl Runtime {
                 return Err(new.locator.diagnostic(place, Code::ENGINE_NEEDS_RESTART, &message, Some(help)).into());
             }
         }
-        let listeners = self.prepare_listeners(&new.plan).map_err(|why| why.problem(&new.locator))?;
+        self.check_listeners(&new)?;
         let mut loaded_plugins: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
         loop {
             let stay = self.staying(&new.plan);
@@ -148,6 +155,8 @@ impl Runtime {
             // A reload of a plugin may have changed the running routes meanwhile: then more plugins have to be loaded.
             let stay = self.staying(&new.plan);
             if new.plan.routes.iter().all(|r| stay.contains(&r.name) || loaded_plugins.contains_key(&r.name)) {
+                // Only now: a reload that waits must hold no address, because a newer one may need it.
+                let listeners = self.prepare_listeners(&new)?;
                 let message = self.apply(new, &stay, loaded_plugins).await?;
                 // Last: what they serve runs by now.
                 listeners(&self.loaded().plan);

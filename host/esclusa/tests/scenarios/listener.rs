@@ -304,8 +304,7 @@ fn a_reload_adds_changes_and_removes_listeners_and_keeps_the_connections_of_othe
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = taken.local_addr().unwrap();
     // Its address is in use: everything stays as it was.
-    let more = format!("\n[listener.more]\nlisten = \"{busy}\"\n[source.more]\nkind = \"http\"\nlistener = \"more\"\nendpoints = [\"GET /\"]\nreply = true\n[[route]]\nname = \"more\"\nsource = \"more\"\nplugin = \"GUESTS/hostile.wasm\"\noutputs = [\"out\"]\nconfig = {{ do = \"echo-request\" }}\n").replace("GUESTS", &guests().display().to_string());
-    router.configure(&(echo("", "auth = { bearer = \"t\" }", "", "") + &more));
+    router.configure(&(echo("", "auth = { bearer = \"t\" }", "", "") + &more(busy, "echo-request")));
     let refused = router.run(&["reload"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
@@ -323,6 +322,51 @@ fn a_reload_adds_changes_and_removes_listeners_and_keeps_the_connections_of_othe
     router.ok(&["reload"]);
     router.until("nothing listens there", |_| std::net::TcpStream::connect(busy).is_err());
     ask_kept("201");
+}
+
+/// A listener at this address, and a route behind it that does this.
+fn more(address: std::net::SocketAddr, order: &str) -> String {
+    let text = r#"
+[listener.more]
+listen = "ADDRESS"
+[source.more]
+kind = "http"
+listener = "more"
+endpoints = ["GET /"]
+reply = true
+[[route]]
+name = "more"
+source = "more"
+plugin = "GUESTS/hostile.wasm"
+outputs = ["out"]
+limits = { time = "1m" }
+config = { do = "ORDER" }
+"#;
+    let text = text.replace("ADDRESS", &address.to_string()).replace("ORDER", order);
+    text.replace("GUESTS", &guests().display().to_string())
+}
+
+/// An address that is free.
+fn free_address() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_reload_that_waits_for_a_plugin_keeps_no_address_from_the_next_one() {
+    let (mut router, _) = started(&echo("", "", "", ""));
+    let (address, echo) = (free_address(), echo("", "", "", ""));
+    // Its plugin does not come to the end of its `init`.
+    router.configure(&(echo.clone() + &more(address, "init-loop")));
+    router.until("the first reload loads", |router| {
+        router.get("/api/v1/status").unwrap()["stale"][0]["state"] == "loading"
+    });
+    router.configure(&(echo + &more(address, "echo-request")));
+    router.until("the second one is over", |router| {
+        router.get("/api/v1/status").unwrap()["reloads"].as_array().is_some_and(|reloads| !reloads.is_empty())
+    });
+    let status = router.get("/api/v1/status").unwrap();
+    assert_eq!((&status["reloads"][0]["ok"], &status["stale"]), (&true.into(), &serde_json::json!([])), "{status}");
+    assert_eq!(ask(&address.to_string(), "GET", "/", &[], b"").status, 201);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Plugins and routes.toml are replaced while events flow.
 
-use super::router::{Router, plugins, variant};
+use super::router::{Router, guests, plugins, variant};
 use serde_json::Value;
 
 const COUNTING: &str = r#"
@@ -183,6 +183,39 @@ fn what_runs_and_what_is_on_disk_are_told_apart_until_they_are_the_same() {
     router.until("the plugin is missing", |r| stale(r).iter().any(|(_, state)| state == "missing"));
     std::fs::rename(router.path("aside"), router.path("aggregate.wasm")).unwrap();
     router.until("the plugin is back", |r| stale(r).is_empty());
+}
+
+#[test]
+fn a_text_that_is_refused_while_an_older_one_is_put_in_force_stays_refused() {
+    let routes = r#"
+version = 1
+[admin]
+listen = "127.0.0.1:0"
+[source.events]
+kind = "stream"
+[[route]]
+name = "slow"
+source = "events"
+plugin = "GUESTS/hostile.wasm"
+limits = { time = "5s" }
+config = { do = "loop" }
+"#
+    .replace("GUESTS", &guests().display().to_string());
+    let mut router = Router::new(&routes);
+    router.start();
+    router.write("one.jsonl", "{}\n");
+    router.ok(&["send", "events", "one.jsonl"]);
+    router.until("a call goes on", |r| r.route("slow").unwrap()["reading"]["in_flight"] == 1);
+    router.configure(&routes.replace("limits", "batch_size = 7\nlimits"));
+    router.until("the route finishes its call", |r| r.route("slow").unwrap()["state"] == "draining");
+    router.configure(&routes.replace("limits", "limit"));
+    let refused = [("routes.toml".to_owned(), "refused".to_owned())];
+    router.until("the newer text is refused", |r| stale(r) == refused);
+    router.until("the older one is in force", |r| reloads(r)[0]["ok"] == true);
+    assert!(reloads(&router)[0]["message"].as_str().unwrap().contains("restarted slow"), "{:?}", reloads(&router));
+    assert_eq!(stale(&router), refused, "what is on disk does not run");
+    router.configure(&routes);
+    router.until("what is on disk runs", |r| stale(r).is_empty());
 }
 
 #[test]
