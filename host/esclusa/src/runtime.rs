@@ -201,6 +201,7 @@ impl Runtime {
         let names: Vec<Arc<str>> = self.running().keys().cloned().collect();
         let complete =
             join_all(names.iter().map(|name| self.stop_route(name, deadline))).await.into_iter().all(|done| done);
+        self.http_sources.lock().values().for_each(HttpSource::refuse_waiting);
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         complete && closed.is_ok()

@@ -84,7 +84,7 @@ pub trait Lane: Send {
 
     /// Gives the next events. If there are none it returns at once; if there are some it waits for more during the window of
     /// `limit`.
-    /// Cancel-safe: a cancelled pull loses nothing.
+    /// Cancel-safe: what a cancelled pull has taken comes again, or its sender is told that nothing was done.
     ///
     /// # Errors
     /// A [`Fault`]; the pull may be repeated after a pause, except after [`Fault::LeaseLost`].
@@ -104,6 +104,11 @@ pub trait Lane: Send {
     fn runs_ahead(&self) -> bool {
         false
     }
+
+    /// Called when the route takes no events for now: it is paused or halted, or its breaker is open. No batch of the lane is in work
+    /// then; of the last one, events may be left that were not settled. For sources whose senders wait for a reply. May be called
+    /// again and again.
+    fn rests(&mut self) {}
 
     /// How many events the source itself has given up and recorded since the last call of this method.
     fn given_up(&mut self) -> u64 {

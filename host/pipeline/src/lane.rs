@@ -4,6 +4,7 @@
 
 use crate::activity::ActivityGuard;
 use crate::budget::BytesPermit;
+use crate::commit::ProgressKind;
 use crate::context::LaneContext;
 use crate::deliver::{BatchDelivery, DeliveryEnd};
 use crate::meter::worth_logging;
@@ -28,7 +29,8 @@ pub(crate) enum LaneEnd {
     Finished,
     /// The route stops.
     Stopped,
-    /// Another poller or process has it, or its position has moved. The route decides whether to open it again.
+    /// Another poller or process has it, its position has moved, or it has passed a batch that was dropped. The route decides whether to
+    /// open it again.
     Lost,
 }
 
@@ -48,24 +50,22 @@ pub(crate) async fn run(
 ) -> LaneEnd {
     let mut mode = route.watch();
     let seed = route.seed ^ mix_text(lane.id());
-    let (mut faults, mut pulls, mut next_batch) = (0u32, Tries::new(&route.meter), None);
+    let (mut faults, mut pulls, mut next_batch, mut halted) = (0u32, Tries::new(&route.meter), None, false);
     loop {
         note_given_up(&route, lane.as_mut());
-        if wait_until_running(&route, &mut mode, activity, &context, next_batch.is_some()).await != Mode::Running {
+        let resting = next_batch.is_none().then_some(lane.as_mut());
+        if wait_until_running(&route, &mut mode, activity, &context, resting).await != Mode::Running {
             return LaneEnd::Stopped;
         }
         // Counted before the pull: if it were counted after it, a commit in between could give this lane an event unnoticed.
         activity.busy();
+        if halted && passes_dropped_batches(&route) {
+            return LaneEnd::Lost;
+        }
         let commits = (context.commit_count)();
-        let pulled = match next_batch.take() {
-            Some(batch) => Ok(Pulled::Batch(batch)),
-            None => tokio::select! {
-                biased;
-                // Back to the top, which decides by the new mode. The cancelled pull loses no event.
-                () = changed(&mut mode) => continue,
-                pulled = pull(&route, &context, lane.as_mut()) => pulled,
-            },
-        };
+        let next = next_batch.take().map(Pulled::Batch);
+        // Without one back to the top, which decides by the new mode.
+        let Some(pulled) = pulled(&route, &context, lane.as_mut(), &mut mode, next).await else { continue };
         if pulled.is_ok() {
             faults = 0;
             pulls.worked();
@@ -76,7 +76,7 @@ pub(crate) async fn run(
                 next_batch = next;
                 match end {
                     DeliveryEnd::Settled => {}
-                    DeliveryEnd::Halted => continue,
+                    DeliveryEnd::Halted => halted = true,
                     DeliveryEnd::Stopped => return LaneEnd::Stopped,
                     DeliveryEnd::Lost => return LaneEnd::Lost,
                 }
@@ -103,6 +103,12 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+/// True if a lane has passed a batch that was dropped: only one that is opened anew, at its committed position, gives it again. The
+/// messages of a queue come again by themselves.
+fn passes_dropped_batches(route: &Route) -> bool {
+    route.rules.progress == ProgressKind::Position
 }
 
 /// Waits until a pull may give an event, or the route changes its mode.
@@ -136,6 +142,25 @@ fn note_given_up(route: &Route, lane: &mut dyn Lane) {
 fn warn(route: &Route, lane: &str, fault: &Fault, before: u32) {
     if worth_logging(before) {
         tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
+    }
+}
+
+/// What was pulled before, or the result of a pull; `None` if the route changes its mode meanwhile.
+async fn pulled<'a>(
+    route: &'a Route,
+    context: &'a LaneContext,
+    lane: &mut dyn Lane,
+    mode: &mut watch::Receiver<Mode>,
+    before: Option<Pulled<'a>>,
+) -> Option<Result<Pulled<'a>, Fault>> {
+    if let Some(before) = before {
+        return Some(Ok(before));
+    }
+    tokio::select! {
+        biased;
+        // The cancelled pull leaves nothing behind that only it knew of.
+        () = changed(mode) => None,
+        pulled = pull(route, context, lane) => Some(pulled),
     }
 }
 
@@ -236,15 +261,16 @@ fn limit(route: &Route) -> Limit {
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
-/// Waits while the route is paused or halted, or its breaker does not let the lane pull, and gives the route's next mode. A lane with
-/// a batch need not pull. One that waits counts as idle.
+/// Waits while the route is paused or halted, or its breaker does not let the lane pull, and gives the route's next mode. `resting` is the
+/// lane; `None` for one with a batch, which need not pull. A lane that waits counts as idle.
 async fn wait_until_running(
     route: &Route,
     mode: &mut watch::Receiver<Mode>,
     activity: &ActivityGuard,
     context: &LaneContext,
-    has_batch: bool,
+    mut resting: Option<&mut (dyn Lane + '_)>,
 ) -> Mode {
+    let has_batch = resting.is_none();
     loop {
         let now = mode.borrow_and_update().clone();
         let running = now == Mode::Running;
@@ -252,6 +278,9 @@ async fn wait_until_running(
             Mode::Paused | Mode::Halted(_) => {}
             Mode::Running if !has_batch && !route.breaker.lets_pull() => {}
             other => return other,
+        }
+        if let Some(lane) = &mut resting {
+            lane.rests();
         }
         activity.idle((context.commit_count)());
         tokio::select! {

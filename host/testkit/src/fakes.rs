@@ -70,6 +70,8 @@ pub struct WorldState {
     pub asked_commits: u64,
     /// Pulls that gave a batch.
     pub pulls: u64,
+    /// How often lanes were told that their route takes no events for now.
+    pub rests: u64,
     /// Ids of the events of each call of the plugin, in the order in which calls began.
     pub calls: Vec<Vec<String>>,
     /// Reads of calls: the events of the call's batch, and the number of effects that had been committed.

@@ -79,6 +79,10 @@ impl Lane for BoundedLane {
         self.lane.runs_ahead()
     }
 
+    fn rests(&mut self) {
+        self.lane.rests();
+    }
+
     fn settled(&mut self, settled: &[Settled<'_>]) {
         self.lane.settled(settled);
     }

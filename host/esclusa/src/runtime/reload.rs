@@ -210,7 +210,8 @@ impl Runtime {
         let stopped = gone.iter().map(|name| async {
             if !start.iter().any(|spec| spec.name == *name) {
                 self.stop_route(name, DRAIN).await;
-                self.running().remove(name);
+                let removed = self.running().remove(name);
+                removed.into_iter().for_each(|removed| self.refuse_waiting(&removed.route.spec.source, &new.plan));
             }
         });
         tokio::join!(join_all(started), join_all(stopped));
@@ -225,6 +226,15 @@ impl Runtime {
         self.stale.keep(&used.chain([ROUTES.to_owned()]).collect());
         self.loaded.store(Arc::new(new));
         Ok(message)
+    }
+
+    /// Refuses the requests that wait at a source of kind `http`, unless a route of a plan reads it.
+    fn refuse_waiting(&self, source: &str, plan: &Plan) {
+        if let Some(requests) = self.http_source(source)
+            && !plan.routes.iter().any(|route| *route.source == *source)
+        {
+            requests.refuse_waiting();
+        }
     }
 
     /// Runs a reload until the router stops.

@@ -102,6 +102,15 @@ impl HttpSource {
         wait.await.map_err(|_| Unanswered::Gone)
     }
 
+    /// Drops the requests that wait, because no route takes them: their senders are told at once that nothing was done, and do not
+    /// wait for their timeout.
+    pub(crate) fn refuse_waiting(&self) {
+        // A lane that holds the lock is about to see that its route rests, and comes here then.
+        if let Ok(mut receive) = self.receive.try_lock() {
+            while receive.try_recv().is_ok() {}
+        }
+    }
+
     /// The source for `route`: as many lanes as it has pollers.
     #[must_use]
     pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, pollers: usize) -> Box<dyn Source> {
@@ -148,16 +157,25 @@ struct HttpLane {
     origin: BatchOrigin,
     /// Received in `ready`, for the next pull.
     first: Option<PendingRequest>,
+    /// The ways of the answers to the batch in work.
     answers: HashMap<u64, AwaitedAnswer>,
 }
 
-impl HttpLane {
-    fn take(&mut self, request: PendingRequest, columns: &mut Columns, claims: &mut Vec<Claim>) {
+/// Requests that become a batch. If the pull is cancelled this is dropped, which tells their senders that nothing was done.
+#[derive(Default)]
+struct TakenRequests {
+    columns: Columns,
+    claims: Vec<Claim>,
+    answers: HashMap<u64, AwaitedAnswer>,
+}
+
+impl TakenRequests {
+    fn add(&mut self, request: PendingRequest, number: &AtomicU64) {
         // Its sender has gone and may send it again: then it would be carried out twice.
         if request.answer.sender.is_closed() {
             return;
         }
-        let number = self.http_source.next.fetch_add(1, Ordering::Relaxed);
+        let number = number.fetch_add(1, Ordering::Relaxed);
         let mut attributes: Vec<(&str, &str)> =
             request.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let hops = hops::take(&mut attributes, hops::ATTRIBUTE);
@@ -171,10 +189,18 @@ impl HttpLane {
             attempt: 1,
         };
         // If the batch is full, the sender of the answer is dropped: the request is answered with an error.
-        if columns.push(&event).is_ok() {
-            claims.push(Claim::new(Token::Offset(number)).with_hops(hops));
+        if self.columns.push(&event).is_ok() {
+            self.claims.push(Claim::new(Token::Offset(number)).with_hops(hops));
             self.answers.insert(number, request.answer);
         }
+    }
+}
+
+impl HttpLane {
+    /// The batch of these requests, whose answers this lane passes on from now on.
+    fn batch(&mut self, TakenRequests { columns, claims, answers }: TakenRequests) -> Batch {
+        self.answers = answers;
+        Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None }
     }
 }
 
@@ -188,32 +214,32 @@ impl Lane for HttpLane {
             // A batch that was dropped without being settled left its requests here: dropping them answers them with
             // an error.
             self.answers.clear();
-            let (mut columns, mut claims) = (Columns::default(), Vec::new());
+            let (mut taken, next) = (TakenRequests::default(), self.http_source.next.clone());
             if let Some(first) = self.first.take() {
-                self.take(first, &mut columns, &mut claims);
+                taken.add(first, &next);
             }
             let deadline = Instant::now() + limit.window;
             let receive = self.http_source.receive.clone();
             // Another lane waits in `ready` with the lock and takes the next request. This lane takes no more than its
             // first one.
             let Ok(mut receive) = receive.try_lock() else {
-                let batch = Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None };
-                return Ok(if batch.is_empty() { Pull::Empty { drained: true } } else { Pull::Batch(batch) });
+                let empty = taken.claims.is_empty();
+                return Ok(if empty { Pull::Empty { drained: true } } else { Pull::Batch(self.batch(taken)) });
             };
-            while claims.len() < limit.events && columns.size() < limit.bytes {
+            while taken.claims.len() < limit.events && taken.columns.size() < limit.bytes {
                 match receive.try_recv() {
-                    Ok(request) => self.take(request, &mut columns, &mut claims),
-                    Err(_) if claims.is_empty() => return Ok(Pull::Empty { drained: true }),
+                    Ok(request) => taken.add(request, &next),
+                    Err(_) if taken.claims.is_empty() => return Ok(Pull::Empty { drained: true }),
                     Err(_) => match tokio::time::timeout_at(deadline, receive.recv()).await {
-                        Ok(Some(request)) => self.take(request, &mut columns, &mut claims),
+                        Ok(Some(request)) => taken.add(request, &next),
                         _ => break,
                     },
                 }
             }
-            if claims.is_empty() {
+            if taken.claims.is_empty() {
                 return Ok(Pull::Empty { drained: false });
             }
-            Ok(Pull::Batch(Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None }))
+            Ok(Pull::Batch(self.batch(taken)))
         })
     }
 
@@ -224,6 +250,13 @@ impl Lane for HttpLane {
                 self.first = receive.lock().await.recv().await;
             }
         })
+    }
+
+    fn rests(&mut self) {
+        // What is left here is of a batch that was dropped, or of none yet. One route reads the source, so no other takes what waits.
+        self.answers.clear();
+        self.first = None;
+        self.http_source.refuse_waiting();
     }
 
     fn answers(&self, settling: &[Settled<'_>]) -> Vec<(usize, KeptAnswer)> {
@@ -276,7 +309,66 @@ fn answer(event: &Settled<'_>) -> HttpAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, HttpSource, Unanswered};
+    use super::{BYTES, HttpAnswer, HttpSource, Unanswered};
+    use crate::wiring::kept_reply::RequestsInWork;
+    use esclusa_flow::source::{Lane, Limit, Pull};
+    use std::time::Duration;
+    use tokio::task::JoinHandle;
+
+    const LIMIT: Limit = Limit { events: 1, bytes: 1 << 20, window: Duration::from_secs(3600) };
+
+    /// A request with a key, which waits for its answer in a task.
+    fn asked(
+        http_source: &HttpSource,
+        in_work: &RequestsInWork,
+        key: &str,
+    ) -> JoinHandle<Result<HttpAnswer, Unanswered>> {
+        let kept = in_work.begin(key.into(), None, Duration::ZERO);
+        assert!(kept.is_some(), "request {key} is in work already");
+        let http_source = http_source.clone();
+        tokio::spawn(async move { http_source.ask(Vec::new(), Vec::new(), kept).await })
+    }
+
+    async fn lane(http_source: &HttpSource) -> Box<dyn Lane> {
+        http_source.source("r".into(), "s".into(), 1).next_lane().await.unwrap().unwrap()
+    }
+
+    async fn told(asked: JoinHandle<Result<HttpAnswer, Unanswered>>) {
+        let told = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        assert!(matches!(told, Ok(Ok(Err(Unanswered::Gone)))), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn senders_of_a_batch_that_was_dropped_and_of_what_waits_are_told_when_the_route_rests() {
+        let (http_source, in_work) = (HttpSource::new(), RequestsInWork::default());
+        let mut lane = lane(&http_source).await;
+        let in_batch = asked(&http_source, &in_work, "in the batch");
+        tokio::task::yield_now().await;
+        let Ok(Pull::Batch(batch)) = lane.pull(LIMIT).await else { panic!("a request waits") };
+        let first = asked(&http_source, &in_work, "received in `ready`");
+        lane.ready().await;
+        let waits = asked(&http_source, &in_work, "waits");
+        tokio::task::yield_now().await;
+        drop(batch);
+        lane.rests();
+        for (asked_before, key) in [(in_batch, "in the batch"), (first, "received in `ready`"), (waits, "waits")] {
+            told(asked_before).await;
+            assert!(in_work.begin(key.into(), None, Duration::ZERO).is_some(), "{key} may come again");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pull_that_is_cancelled_tells_the_senders_of_what_it_took() {
+        let (http_source, in_work) = (HttpSource::new(), RequestsInWork::default());
+        let mut lane = lane(&http_source).await;
+        let taken = asked(&http_source, &in_work, "taken");
+        tokio::task::yield_now().await;
+        let two = Limit { events: 2, ..LIMIT };
+        let cancelled = tokio::time::timeout(Duration::from_secs(5), lane.pull(two)).await;
+        assert!(cancelled.is_err(), "it waits for another request");
+        told(taken).await;
+        assert!(in_work.begin("taken".into(), None, Duration::ZERO).is_some(), "it may come again");
+    }
 
     #[tokio::test]
     async fn what_waits_is_bounded_in_bytes_whether_they_are_in_bodies_or_in_headers() {

@@ -76,7 +76,7 @@ fn left(script: Script) -> (usize, usize) {
     match script {
         Script::Write | Script::Mail | Script::Read | Script::Retry(_) => (1, 0),
         Script::Reject | Script::Trap => (0, 1),
-        Script::Skip => (0, 0),
+        Script::Skip | Script::Halt => (0, 0),
     }
 }
 

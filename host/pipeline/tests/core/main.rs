@@ -4,6 +4,7 @@
 
 mod ahead;
 mod breaker;
+mod halt;
 mod health;
 mod invariants;
 

@@ -123,4 +123,8 @@ impl Lane for FakeLane {
     fn runs_ahead(&self) -> bool {
         self.runs_ahead
     }
+
+    fn rests(&mut self) {
+        self.world.state().rests += 1;
+    }
 }

@@ -30,6 +30,8 @@ pub enum Script {
     Trap,
     /// Asks to try it again so many times, then writes.
     Retry(u32),
+    /// Halts the route.
+    Halt,
 }
 
 /// The plugin of a world. An event without a script is written.
@@ -91,6 +93,7 @@ impl Plugin for FakePlugin {
                 };
                 let disposition = match script(event.id()) {
                     Script::Trap => return Err(CallFailure::new(FailureKind::Trap, event.id()).into()),
+                    Script::Halt => return Err(CallError::Halt(event.id().to_owned())),
                     Script::Reject => Some(Disposition::Reject("bad".to_owned())),
                     Script::Skip => Some(Disposition::Skip("dull".to_owned())),
                     Script::Retry(times) if event.attempt <= times => Some(Disposition::Retry(None)),

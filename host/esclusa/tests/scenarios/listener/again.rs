@@ -61,6 +61,43 @@ fn while_the_first_is_in_work_the_same_request_is_told_to_come_again() {
 }
 
 #[test]
+fn requests_that_a_halted_or_paused_route_leaves_are_told_so_at_once_and_may_come_again() {
+    // They wait in a lane for a minute, unless somebody stops them, and would wait for their reply longer than the test.
+    let (source, route) =
+        (format!("{KEYED}\ntimeout = \"5m\""), "concurrency = 1\nbatch_size = 2\nbatch_window = \"1m\"");
+    let routes = echo("", &source, "", route);
+    let (mut router, address) = started(&routes.replace("do = \"echo-request\"", "do = \"halt\""));
+    let asked = |key: &'static str| {
+        let address = address.clone();
+        std::thread::spawn(move || keyed(&address, key, "one"))
+    };
+    let refused = |answer: Answer| {
+        assert_eq!((answer.status, answer.text().contains("idempotency.in_work")), (503, false), "{answer:?}");
+    };
+    // The batch is full with both.
+    for halted in ["a", "b"].map(asked) {
+        refused(halted.join().unwrap());
+    }
+    router.until("it is halted", |router| router.route("echo").unwrap()["state"] == "halted");
+    refused(keyed(&address, "a", "one"));
+    router.configure(&routes);
+    router.ok(&["reload"]);
+    let paused = asked("a");
+    router.until("the request is there", |router| {
+        let status = router.get("/api/v1/status").unwrap();
+        status["listeners"][0]["connections"] == 1
+    });
+    router.ok(&["pause", "echo"]);
+    refused(paused.join().unwrap());
+    router.ok(&["resume", "echo"]);
+    for carried_out in ["a", "b"].map(asked) {
+        let answer = carried_out.join().unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    assert_eq!(sent(&router).len(), 2);
+}
+
+#[test]
 fn a_client_that_leaves_and_comes_again_gets_the_answer_that_it_left() {
     let (mut router, address) =
         started(&echo("", &format!("{KEYED}\ntimeout = \"200ms\""), "", "concurrency = 1\nbatch_window = \"2s\""));
