@@ -145,7 +145,7 @@ pub(crate) fn serve(starting: StartingListener, runtime: Arc<Runtime>, config: P
 }
 
 impl RunningListener {
-    /// From now on readiness and `/ingest` answer that the router is stopping.
+    /// From now on readiness, `/ingest` and reloads answer that the router is stopping.
     pub(crate) fn drain(&self) {
         self.admin.draining.store(true, Ordering::Relaxed);
     }

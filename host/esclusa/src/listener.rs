@@ -46,7 +46,14 @@ pub(crate) const RESERVE: usize = 8;
 pub(crate) struct Listeners {
     threads: Threads,
     side: Arc<ListenerSide>,
-    running: Mutex<BTreeMap<String, RunningListener>>,
+    running: Mutex<RunningListeners>,
+}
+
+#[derive(Default)]
+struct RunningListeners {
+    by_name: BTreeMap<String, RunningListener>,
+    /// The router stops: no listener is added, changed or removed any more.
+    stopping: bool,
 }
 
 struct RunningListener {
@@ -114,20 +121,22 @@ impl Listeners {
 
     /// The addresses that are listened on, by name; with the port that the system chose.
     pub(crate) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        self.running.lock().iter().map(|(name, running)| (name.clone(), running.address)).collect()
+        self.running.lock().by_name.iter().map(|(name, running)| (name.clone(), running.address)).collect()
     }
 
-    /// Asks clients to go elsewhere.
+    /// Asks clients to go elsewhere. From now on no reload changes the listeners.
     pub(crate) fn drain(&self) {
-        let running = self.running.lock();
-        running.values().for_each(|running| running.closing.store(true, Ordering::Relaxed));
+        let mut running = self.running.lock();
+        running.stopping = true;
+        running.by_name.values().for_each(|running| running.closing.store(true, Ordering::Relaxed));
     }
 
     /// Takes no further connections, and waits until the requests that were read have their answers, at most for this
     /// long.
     pub(crate) async fn close(&self, most: Duration) {
-        let running = std::mem::take(&mut *self.running.lock());
-        let tasks = running.into_values().map(|running| {
+        let running =
+            std::mem::replace(&mut *self.running.lock(), RunningListeners { stopping: true, ..Default::default() });
+        let tasks = running.by_name.into_values().map(|running| {
             drop((running.stop, running.socket));
             running.task
         });
@@ -142,7 +151,7 @@ impl Listeners {
         let ready = plan.listeners.iter().map(|(name, listener)| {
             let tls = listener.tls.as_ref().map(|files| tls::settings(name, files)).transpose();
             let (tls, address) = (tls?, listener.listen);
-            let socket = self.socket(name, listener, &running);
+            let socket = self.socket(name, listener, &running.by_name);
             let socket = socket.map_err(|why| NotListening::Address { name: name.clone(), address, why })?;
             Ok((name.clone(), ReadyListener { socket, tls }))
         });
@@ -168,9 +177,13 @@ impl Listeners {
         connections::bind(listener.listen)?.into_std()
     }
 
-    /// Puts the listeners of a plan in force.
+    /// Puts the listeners of a plan in force, unless the router stops: then what was prepared is dropped.
     fn apply(&self, mut ready: BTreeMap<String, ReadyListener>, plan: &Plan) {
         let mut running = self.running.lock();
+        if running.stopping {
+            return;
+        }
+        let running = &mut running.by_name;
         let stays = |name: &String, now: &RunningListener| {
             plan.listeners
                 .get(name)
@@ -233,6 +246,10 @@ impl Listeners {
 }
 
 impl Listening for Listeners {
+    fn stopping(&self) -> bool {
+        self.running.lock().stopping
+    }
+
     fn check(&self, plan: &Plan) -> Result<(), NotListening> {
         check_certificates(plan)
     }
@@ -244,7 +261,7 @@ impl Listening for Listeners {
 
     fn status(&self) -> Vec<ListenerStatus> {
         let running = self.running.lock();
-        let status = running.iter().map(|(name, running)| ListenerStatus {
+        let status = running.by_name.iter().map(|(name, running)| ListenerStatus {
             name: name.clone(),
             address: running.address.to_string(),
             tls: running.plan.tls.is_some(),

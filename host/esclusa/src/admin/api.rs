@@ -4,6 +4,7 @@ use super::AdminServer;
 use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
 use crate::handover;
 use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
+use crate::runtime::listening::STOPPING;
 use crate::{audit, configuration, intake, table_reads};
 use axum::Json;
 use axum::body::Body;
@@ -66,6 +67,9 @@ async fn set(admin: Arc<AdminServer>, name: String, pause: bool) -> JsonAnswer<V
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
 pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
+    if admin.draining() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, STOPPING));
+    }
     let (runtime, config) = (admin.runtime.clone(), admin.config.clone());
     let reloads = async move { configuration::reload(&runtime, &config).await };
     match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {

@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+/// Why a router that stops takes no other configuration.
+pub(crate) const STOPPING: &str =
+    "the router is stopping and takes no other configuration: its next start reads routes.toml";
+
 /// Puts prepared listeners in force, by the plan that they were prepared for.
 pub(crate) type PreparedListeners = Box<dyn FnOnce(&Plan) + Send>;
 
@@ -71,6 +75,9 @@ pub(crate) struct ListenerStatus {
 
 /// Listeners of sources of kind `http`.
 pub(crate) trait Listening: Send + Sync {
+    /// True once the router stops: prepared listeners have no effect then.
+    fn stopping(&self) -> bool;
+
     /// Checks the listeners of a plan as far as that takes no address: a reload that waits for its plugins must not hold one that a
     /// newer reload needs.
     ///
@@ -97,12 +104,12 @@ impl Runtime {
     }
 
     pub(super) fn check_listeners(&self, new: &LoadedConfig) -> Result<(), Refusal> {
-        let checked = self.listening().map_or(Ok(()), |listeners| listeners.check(&new.plan));
+        let checked = self.changeable_listeners()?.map_or(Ok(()), |listeners| listeners.check(&new.plan));
         checked.map_err(|why| why.problem(&new.locator).into())
     }
 
     pub(super) fn prepare_listeners(&self, new: &LoadedConfig) -> Result<PreparedListeners, Refusal> {
-        match self.listening() {
+        match self.changeable_listeners()? {
             Some(listeners) => listeners.prepare(&new.plan).map_err(|why| why.problem(&new.locator).into()),
             None => Ok(Box::new(|_| ())),
         }
@@ -110,6 +117,15 @@ impl Runtime {
 
     pub(super) fn listener_status(&self) -> Vec<ListenerStatus> {
         self.listening().map_or_else(Vec::new, |listeners| listeners.status())
+    }
+
+    /// The listeners, for a reload to change.
+    fn changeable_listeners(&self) -> Result<Option<Arc<dyn Listening>>, Refusal> {
+        let listeners = self.listening();
+        if listeners.as_ref().is_some_and(|listeners| listeners.stopping()) {
+            return Err(STOPPING.to_owned().into());
+        }
+        Ok(listeners)
     }
 
     fn listening(&self) -> Option<Arc<dyn Listening>> {

@@ -398,3 +398,41 @@ fn a_router_that_stops_sends_clients_elsewhere_and_answers_what_it_has_read() {
     assert_eq!(router.wait(), 0);
     assert_eq!(sent(&router), ["slow"]);
 }
+
+#[test]
+fn a_router_that_stops_opens_no_listener_however_late_a_reload_ends() {
+    let slow = |batch: u32| {
+        let text = r#"
+[source.slow]
+kind = "stream"
+[[route]]
+name = "slow"
+source = "slow"
+plugin = "GUESTS/hostile.wasm"
+batch_size = BATCH
+limits = { time = "3s" }
+config = { do = "loop" }
+"#;
+        text.replace("GUESTS", &guests().display().to_string()).replace("BATCH", &batch.to_string())
+    };
+    let (address, echo) = (free_address(), echo("drain_delay = \"8s\"", "", "", ""));
+    let (mut router, _) = started(&(echo.clone() + &slow(1)));
+    router.write("one.jsonl", "{}\n");
+    router.ok(&["send", "slow", "one.jsonl"]);
+    router.until("a call goes on", |router| router.route("slow").unwrap()["reading"]["in_flight"] == 1);
+    // Its route finishes the call first, and the listeners come last.
+    router.configure(&(echo + &slow(2) + &more(address, "echo-request")));
+    let api = router.address().unwrap();
+    let reload = move || exchange(&api, "POST", "/api/v1/reload", &[("content-type", "application/json")], b"null");
+    let reloading = std::thread::spawn(reload.clone());
+    router.until("the reload changes routes", |router| router.route("slow").unwrap()["state"] == "draining");
+    router.send_signal("TERM");
+    router.until("it is not ready", |router| {
+        router.request("GET", "/readyz", &[], b"").is_some_and(|(status, _)| status == 503)
+    });
+    let refused = reload().unwrap();
+    assert_eq!((refused.status, refused.text().contains("the router is stopping")), (503, true), "{refused:?}");
+    reloading.join().unwrap().unwrap();
+    assert!(std::net::TcpStream::connect(address).is_err(), "a new listener takes connections");
+    assert_eq!(router.wait(), 0);
+}
