@@ -124,7 +124,7 @@ pub(crate) fn response(answer: HttpAnswer, replies: &AnswerBudget) -> Result<Res
     })?;
     let kind =
         HeaderValue::from_str(&answer.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let body = replies.body_now(answer.body)?;
+    let body = if has_body(status) { replies.body_now(answer.body)? } else { answer_budget::none() };
     let mut response = (status, [(CONTENT_TYPE, kind)], body).into_response();
     for (name, value) in &answer.headers {
         // The call of a plugin that gives other headers has failed before.
@@ -133,6 +133,12 @@ pub(crate) fn response(answer: HttpAnswer, replies: &AnswerBudget) -> Result<Res
         }
     }
     Ok(response)
+}
+
+/// True if an answer with this status has a body: 204, 205 and 304 have none (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). Over
+/// HTTP/2 nothing would cut it off, and clients take such an answer for a broken one.
+fn has_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The events of a request as records, with their share of the body budget: one for each line if the content type says so, else one.

@@ -59,9 +59,31 @@ pub fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
     Body::new(BudgetedAnswer { rest: bytes.into(), _held: Box::new(held) })
 }
 
+/// The body of an answer that has none, and of which no length is declared either: an answer with status 204 must not have
+/// one, and the one of 304 or of an answer to HEAD would be that of another body (RFC 9110, section 8.6). A body whose
+/// length is known would have it declared.
+pub fn none() -> Body {
+    Body::new(NoBody)
+}
+
 fn full() -> ApiError {
     let why = "there is no room for the answer: other large answers wait to be read; what was asked may have been done";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.answers")
+}
+
+struct NoBody;
+
+impl HttpBody for NoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
 }
 
 /// A body in small pieces: its share is kept until the client has taken all but the last of them.

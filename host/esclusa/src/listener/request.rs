@@ -11,7 +11,7 @@ use crate::handover;
 use crate::wiring::http_answer::HttpAnswer;
 use crate::wiring::kept_reply::{self, KeptRequest};
 use crate::wiring::store_schema::ingest_stream;
-use axum::body::{Body, HttpBody};
+use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
@@ -44,7 +44,7 @@ fn without_body(mut response: Response) -> Response {
     if let Some(size) = response.body().size_hint().exact() {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
     }
-    *response.body_mut() = Body::empty();
+    *response.body_mut() = answer_budget::none();
     response
 }
 
@@ -94,7 +94,7 @@ fn nothing_here(parts: &Parts, none: NoEndpoint) -> Response {
             .into_response(),
         NoEndpoint::Method(allow) => {
             let mut response = if parts.method == Method::OPTIONS {
-                StatusCode::NO_CONTENT.into_response()
+                (StatusCode::NO_CONTENT, answer_budget::none()).into_response()
             } else {
                 let why =
                     format!("{path} does not take {}; the header Allow lists the methods that it takes", parts.method);

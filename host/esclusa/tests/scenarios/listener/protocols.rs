@@ -1,6 +1,6 @@
 //! HTTP/2 with and without TLS, and certificates that change.
 
-use super::{echo, sent, started};
+use super::{ask as over_http1, echo, sent, started};
 use crate::router::Router;
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
@@ -44,13 +44,18 @@ async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static)
 
 /// A request of HTTP/2; gives status and body.
 async fn ask(sender: &SendRequest<Bytes>, method: &str, path: &str, body: &str) -> Result<(u16, String), h2::Error> {
+    read(send(sender, method, path, body).await?).await
+}
+
+/// Sends a request of HTTP/2.
+async fn send(sender: &SendRequest<Bytes>, method: &str, path: &str, body: &str) -> Result<ResponseFuture, h2::Error> {
     let request = http::Request::builder().method(method).uri(format!("http://localhost{path}")).body(()).unwrap();
     let mut sender = sender.clone().ready().await?;
     let (response, mut stream) = sender.send_request(request, body.is_empty())?;
     if !body.is_empty() {
         stream.send_data(Bytes::from(body.to_owned()), true)?;
     }
-    read(response).await
+    Ok(response)
 }
 
 /// Status and body of an answer, which is read to its end.
@@ -88,6 +93,29 @@ async fn many_requests_share_a_connection_of_http2_without_tls() {
     }
     assert_eq!(sent(&router).len(), 100);
     assert_eq!(ask(&sender, "GET", "/nothing", "").await.unwrap().0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_whose_status_has_no_body_is_sent_without_one_and_its_headers_stay() {
+    let (_router, address) = started(&echo("", "", "", ""));
+    let sender = handshake(TcpStream::connect(&address).await.unwrap()).await;
+    for status in ["204", "205", "304"] {
+        let body = format!("status:{status}");
+        let answer = send(&sender, "POST", "/v1/things", &body).await.unwrap().await.unwrap();
+        let (head, mut rest) = answer.into_parts();
+        assert_eq!((head.status.as_str(), head.headers.get("x-echo").is_some()), (status, true), "{head:?}");
+        assert_eq!(head.headers.get("content-length"), None, "{head:?}");
+        assert!(rest.is_end_stream() && rest.data().await.is_none(), "{status} over HTTP/2 has a body");
+        for (method, path) in [("POST", "/v1/things"), ("HEAD", "/v1/things/1")] {
+            let answer = over_http1(&address, method, path, &[], body.as_bytes());
+            assert_eq!((answer.status.to_string().as_str(), answer.header("x-echo")), (status, Some("yes")));
+            // A client of HTTP/1.1 that knows no 205 would wait for a body without it.
+            let declared = (status == "205" && method == "POST").then_some("0");
+            assert_eq!((answer.header("content-length"), answer.body.len()), (declared, 0), "{method}: {answer:?}");
+        }
+    }
+    let options = send(&sender, "OPTIONS", "/v1/things", "").await.unwrap().await.unwrap();
+    assert_eq!((options.status().as_u16(), options.headers().get("content-length")), (204, None), "{options:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
