@@ -159,7 +159,7 @@ pub(crate) async fn records(
     // Each line has a copy of the attributes: headers stay out.
     attributes.retain(|(name, _)| !name.starts_with("header."));
     let of_each: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
-    bodies.events(held, count?, 2 * (key.len() + of_each)).await?;
+    bodies.events(held, size, (count?, 2 * (key.len() + of_each))).await?;
     let record = move |line: &[u8]| NewRecord { attributes: attributes.clone(), ..intake::raw(line.to_vec(), &key) };
     work.compute(size, move || intake::lines(&data).map(|(_, line)| record(line)).collect()).await
 }

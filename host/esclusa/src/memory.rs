@@ -57,7 +57,7 @@ impl MemoryAccount {
         parts.extend(guests(&plan.routes));
         parts.extend(plan.routes.iter().flat_map(|route| events(route, plan)));
         parts.push(store());
-        parts.extend(plan.admin.iter().flat_map(|_| admin()));
+        parts.extend(plan.admin.iter().flat_map(|_| admin(plan)));
         parts.extend(listeners(plan));
         let used = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
         let kept = used / KEPT_BY_ALLOCATOR;
@@ -149,15 +149,24 @@ fn store() -> MemoryPart {
 }
 
 /// The listener: buffers of connections, bodies with their copies, answers that clients have not taken.
-fn admin() -> Vec<MemoryPart> {
+fn admin(plan: &Plan) -> Vec<MemoryPart> {
     let most = connections::ConnectionLimits::of_files();
     let most = most.ordinary.saturating_add(most.reserve) as u64;
     let connection = 2 * connections::BUFFER as u64;
     vec![
         part("connections", most.saturating_mul(connection), format!("{most} of {} KiB", connection >> 10)),
-        part("bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"),
+        part("bodies", bodies_with_copies(plan, false), "bodies of requests, with their copies"),
         part("answers", work_limits::UNTAKEN as u64, "answers that their clients have not taken"),
     ]
+}
+
+/// Bodies of requests, to listeners or to `/ingest`: within their budget, or a larger one alone.
+fn bodies_with_copies(plan: &Plan, of_listeners: bool) -> u64 {
+    let sizes = plan.sources.values().filter_map(|source| match source {
+        Source::Http { on, max_body, .. } => (on.is_some() == of_listeners).then_some(*max_body),
+        _ => None,
+    });
+    bodies::most(sizes.max().unwrap_or_default()) as u64
 }
 
 /// The listeners: buffers of connections, and for all of them together bodies, answers, and the accounts of clients.
@@ -181,7 +190,7 @@ fn listeners(plan: &Plan) -> Vec<MemoryPart> {
         .values()
         .filter(|source| matches!(source, Source::Http { on: Some(on), .. } if on.per_client.is_some()));
     let accounts = (rate_limit::CLIENTS * rate_limit::CLIENT) as u64;
-    parts.push(part("listeners: bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"));
+    parts.push(part("listeners: bodies", bodies_with_copies(plan, true), "bodies of requests, with their copies"));
     parts.push(part("listeners: answers", work_limits::UNTAKEN as u64, "answers that their clients have not taken"));
     let accounts = accounts.saturating_mul(limited.count() as u64);
     parts.push(part("listeners: clients", accounts, "accounts of sources with rate_limit.per_client"));
@@ -243,6 +252,13 @@ plugin = "a.wasm"
         assert_eq!(bytes(&account, "route lines: events in flight"), 64 << 20);
         assert_eq!(bytes(&account, "route lines: the line being read"), 64 << 20);
         assert_eq!(bytes(&account, "route hook: requests that wait"), 64 << 20);
+    }
+
+    #[test]
+    fn a_body_that_may_be_larger_than_the_budget_counts_with_its_copies() {
+        assert_eq!(bytes(&account(""), "bodies"), 192 << 20);
+        let large = "[source.large]\nkind = \"http\"\nmax_body = \"100MiB\"\n[[route]]\nname = \"large\"\nsource = \"large\"\nplugin = \"a.wasm\"";
+        assert_eq!(bytes(&account(&format!("\n{large}")), "bodies"), 300 << 20);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A request takes its share before its body is read and keeps it until it is answered; every copy of the body counts.
 //! When the budget is spent, a request waits a moment; then the request that has been sending for the longest time is
-//! refused to make room.
+//! refused to make room. No request waits for what it holds itself: while it did, all others would wait behind it. A
+//! body that is too large for the budget with its copies takes all of it, and so goes alone.
 
 use crate::api_error::{ApiError, root_cause};
 use crate::connections::Late;
@@ -58,6 +59,29 @@ pub struct BudgetedBody {
     shares: Vec<BytesPermit>,
 }
 
+impl BudgetedBody {
+    /// Bytes of its share.
+    pub(crate) fn share(&self) -> usize {
+        self.shares.iter().map(BytesPermit::bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Gives back all of its share but `bytes`.
+    fn shrink(&mut self, mut bytes: usize) {
+        self.shares.retain_mut(|share| {
+            let stays = bytes > 0;
+            share.shrink(bytes);
+            bytes = bytes.saturating_sub(share.bytes());
+            stays
+        });
+    }
+}
+
+/// Most bytes that all bodies with their copies take together if one of them may have `largest`.
+#[must_use]
+pub fn most(largest: usize) -> usize {
+    largest.saturating_mul(COPIES).max(TOTAL)
+}
+
 impl Default for BodyBudget {
     /// A budget of [`TOTAL`] bytes, all of them free.
     fn default() -> Self {
@@ -98,7 +122,7 @@ impl BodyBudget {
         let (mut held, mut room, mut sends) = (BudgetedBody { data: Vec::new(), shares: Vec::new() }, 0, None);
         if let Some(bytes) = declared.filter(|bytes| *bytes > 0) {
             check(bytes, most)?;
-            held.shares.push(self.share(bytes.saturating_mul(COPIES)).await?);
+            self.grow(&mut held, bytes.saturating_mul(COPIES)).await?;
             sends = Some(self.begin(gives_way));
             // Reserved only after the share was taken: a header with a large length costs no memory.
             held.data.reserve_exact(bytes);
@@ -112,23 +136,47 @@ impl BodyBudget {
             if size > room {
                 // Each step doubles the share: a long body takes few steps, a short one takes little.
                 let more = (size - room).max(room).max(STEP.min(most));
-                held.shares.push(self.share(more.saturating_mul(COPIES)).await?);
-                room = room.saturating_add(more);
+                room = room.saturating_add(more).min(most);
+                self.grow(&mut held, room.saturating_mul(COPIES)).await?;
                 sends.get_or_insert_with(|| self.begin(gives_way));
             }
             held.data.extend_from_slice(&piece);
         }
         drop(sends);
+        held.shrink(held.data.len().saturating_mul(COPIES));
         Ok(held)
     }
 
-    /// Takes a share for the events that a body becomes: `count` of them, each with `more` bytes that the body does
-    /// not have.
+    /// Takes a share for the events that a body of `size` bytes becomes: `count` of them, each with `more` bytes that the
+    /// body does not have.
     ///
     /// # Errors
-    /// The budget has no room for them.
-    pub async fn events(&self, held: &mut BudgetedBody, count: usize, more: usize) -> Result<(), ApiError> {
-        held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
+    /// The budget has no room for them: not now, or not even for them alone.
+    pub async fn events(
+        &self,
+        held: &mut BudgetedBody,
+        size: usize,
+        (count, more): (usize, usize),
+    ) -> Result<(), ApiError> {
+        let beside = count.saturating_mul(PER_EVENT.saturating_add(more));
+        let whole = held.share().saturating_add(beside);
+        // What does not fit beside the copies of a large body has the room of one of them: the body as it was received,
+        // which is dropped once the events are made.
+        if whole > self.budget.total() && beside > size {
+            let copies = "each has a copy of the key and of the attributes, such as path and query";
+            let why = format!("the {count} lines would take too much memory, since {copies}: send them in parts");
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.list"));
+        }
+        self.grow(held, whole).await
+    }
+
+    /// Lets the share of a request have `bytes`; more than the whole budget count as the whole. What the request holds
+    /// already counts, so that it never waits for itself.
+    pub(crate) async fn grow(&self, held: &mut BudgetedBody, bytes: usize) -> Result<(), ApiError> {
+        let more = bytes.min(self.budget.total()).saturating_sub(held.share());
+        if more > 0 {
+            held.shares.push(self.share(more).await?);
+        }
         Ok(())
     }
 
@@ -267,6 +315,50 @@ mod tests {
         assert_eq!(status(read(&bodies, 1, true, 1).await), Some(503), "all room is taken");
         assert_eq!(status(read(&bodies, 2, true, 1).await), Some(413));
         assert_eq!(status(read(&bodies, 2, false, 1).await), Some(413));
+    }
+
+    #[tokio::test]
+    async fn events_that_could_never_fit_are_refused_at_once_and_nobody_waits_for_them() {
+        let bodies = bodies(8 << 20);
+        let mut held = read(&bodies, 1 << 20, true, 1 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
+        let refused = bodies.events(&mut held, 1 << 20, (1000, 6 << 10)).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("limit.list"), "{refused:?}");
+        assert_eq!(refused.into_response().status(), 413);
+        assert_eq!(bodies.budget.used(), COPIES << 20, "what it holds is its body's");
+        let taken = bodies.events(&mut held, 1 << 20, (1000, 4 << 10)).await;
+        assert!(taken.is_ok(), "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn the_lines_of_a_body_that_takes_all_room_have_that_of_the_body_as_it_was_sent() {
+        let size = 10 << 20;
+        for declared in [true, false] {
+            let bodies = bodies(3 * size);
+            let mut held = read(&bodies, size, declared, size).await.unwrap_or_else(|why| panic!("{why:?}"));
+            let taken = bodies.events(&mut held, size, (size / 1024, 0)).await;
+            assert!(taken.is_ok(), "{taken:?}");
+            let refused = bodies.events(&mut held, size, (size / 1024, 1024)).await.unwrap_err();
+            assert_eq!(refused.into_response().status(), 413);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_larger_than_the_budget_with_its_copies_goes_alone() {
+        for declared in [true, false] {
+            let bodies = bodies(4 << 20);
+            let held = read(&bodies, 3 << 20, declared, 5 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
+            assert_eq!(held.data.len(), 3 << 20);
+            assert_eq!(status(read(&bodies, 1, true, 1).await), Some(503), "all room is taken");
+            drop(held);
+            assert!(read(&bodies, 1, true, 1).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_keeps_no_more_than_it_has_become() {
+        let bodies = bodies(8 << 20);
+        let held = read(&bodies, 130 << 10, false, 1 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
+        assert_eq!((held.share(), bodies.budget.used()), (COPIES * (130 << 10), COPIES * (130 << 10)));
     }
 
     #[tokio::test]

@@ -106,7 +106,7 @@ pub async fn decode(
     }
     let decoded: BoxFuture<'_, _> = Box::pin(async move {
         // Taken before the body is decoded: afterwards it would be too late to refuse it.
-        bodies.events(held, 1, most).await?;
+        bodies.grow(held, held.share().saturating_add(most)).await?;
         let sent = std::mem::take(&mut held.data);
         held.data = work.parsing.run(move || coding.decode(sent, most)).await??;
         Ok(())

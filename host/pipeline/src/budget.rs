@@ -42,6 +42,13 @@ impl Budget {
         self.permits.clone().try_acquire_many_owned(self.permits_for(bytes)).ok().map(BytesPermit)
     }
 
+    /// Bytes of the whole budget. One who asks for more waits for as many; one who asks beside what it holds for more than the rest
+    /// would wait for itself.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        (self.total as usize).saturating_mul(GRAIN)
+    }
+
     /// Bytes in flight at present.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -50,8 +57,14 @@ impl Budget {
 }
 
 impl BytesPermit {
+    /// Bytes that were taken, in whole permits.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.num_permits().saturating_mul(GRAIN)
+    }
+
     /// Frees all but `bytes`, rounded up to whole permits.
-    pub(crate) fn shrink(&mut self, bytes: usize) {
+    pub fn shrink(&mut self, bytes: usize) {
         let keep = bytes.div_ceil(GRAIN).max(1);
         drop(self.0.num_permits().checked_sub(keep).and_then(|surplus| self.0.split(surplus)));
     }

@@ -164,7 +164,7 @@ pub(super) async fn send(
         vec![intake::raw(data, "")]
     } else {
         let (data, count) = admin.work.compute(size, move || intake::count(data)).await?;
-        admin.bodies.events(&mut held, count?, 0).await?;
+        admin.bodies.events(&mut held, size, (count?, 0)).await?;
         admin.work.compute(size, move || intake::json_lines(&data, how.key.as_deref(), 1)).await??
     };
     handover::put(&admin.runtime, &admin.work, StatusCode::OK, name, records, held).await

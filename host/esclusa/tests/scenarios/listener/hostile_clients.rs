@@ -42,6 +42,32 @@ fn silent_connections_give_way_and_beyond_the_limit_clients_are_told_so() {
 }
 
 #[test]
+fn lines_that_could_never_fit_with_their_copies_are_refused_and_no_other_request_waits() {
+    let plain = r#"
+[source.plain]
+kind = "http"
+[[route]]
+name = "plain"
+source = "plain"
+plugin = "PLUGINS/etl.wasm"
+tables = ["hooks"]
+config = { table = "hooks", key = { id = "{id}" } }
+"#;
+    let (router, address) = started(&(echo("", "", "", "") + plain));
+    let lines = ("content-type", "application/x-ndjson");
+    // Each of the lines has a copy of the query.
+    let path = format!("/hooks/x?{}", "q".repeat(60_000));
+    let long = ask(&address, "POST", &path, &[lines], "1\n".repeat(2000).as_bytes());
+    assert_eq!((long.status, long.text().contains("limit.list")), (413, true), "{long:?}");
+    let key = format!("/ingest/plain?key={}", "k".repeat(1024));
+    let (status, said) = router.request("POST", &key, &[lines], "1\n".repeat(88_000).as_bytes()).unwrap();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!((status, said.contains("limit.list")), (413, true), "{said}");
+    let few = ask(&address, "POST", &path, &[lines], b"{\"id\": \"a\"}\n{\"id\": \"b\"}\n");
+    assert_eq!((few.status, few.text().matches('-').count()), (202, 2), "{few:?}");
+}
+
+#[test]
 fn nonsense_is_refused_and_the_next_client_is_served() {
     let (router, address) = started(&echo("", "max_body = \"1KiB\"", "", ""));
     let nonsense: [&[u8]; 8] = [
