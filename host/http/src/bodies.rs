@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 /// Bytes of all bodies and their copies together.
 pub const TOTAL: usize = 192 << 20;
 /// Copies of a body at the same time: as received, as records, and in the journal of the store.
-const COPIES: usize = 3;
+pub(crate) const COPIES: usize = 3;
 /// Bytes that an event of a body takes besides its data: its record, and its entry in the store.
 const PER_EVENT: usize = 256;
 /// A body of unknown length takes its share in steps: the first has this many bytes, each further one doubles the
@@ -170,9 +170,15 @@ impl BodyBudget {
         self.grow(held, whole).await
     }
 
+    /// Lets the share of a request be `bytes`, of which it may hold more or less; more than the whole budget count as the whole.
+    pub(crate) async fn resize(&self, held: &mut BudgetedBody, bytes: usize) -> Result<(), ApiError> {
+        held.shrink(bytes);
+        self.grow(held, bytes).await
+    }
+
     /// Lets the share of a request have `bytes`; more than the whole budget count as the whole. What the request holds
     /// already counts, so that it never waits for itself.
-    pub(crate) async fn grow(&self, held: &mut BudgetedBody, bytes: usize) -> Result<(), ApiError> {
+    async fn grow(&self, held: &mut BudgetedBody, bytes: usize) -> Result<(), ApiError> {
         let more = bytes.min(self.budget.total()).saturating_sub(held.share());
         if more > 0 {
             held.shares.push(self.share(more).await?);
@@ -251,17 +257,20 @@ fn full(why: &str) -> ApiError {
 }
 
 #[cfg(test)]
+impl BodyBudget {
+    /// A budget of so many bytes, and short waits.
+    pub(crate) fn small(total: usize) -> Self {
+        let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
+        BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::default() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use axum::body::Bytes;
     use axum::response::IntoResponse;
     use futures_util::stream;
-
-    /// A budget of so many bytes, and short waits.
-    fn bodies(total: usize) -> BodyBudget {
-        let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
-        BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::default() }
-    }
 
     /// The length that a request declares.
     fn length(bytes: usize) -> HeaderMap {
@@ -291,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn all_bodies_together_stay_within_the_budget_and_free_their_shares() {
         for declared in [true, false] {
-            let bodies = bodies(8 << 20);
+            let bodies = BodyBudget::small(8 << 20);
             let mut held = Vec::new();
             let refused = loop {
                 match read(&bodies, 1 << 20, declared, 2 << 20).await {
@@ -309,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_largest_body_goes_alone() {
-        let bodies = bodies(TOTAL);
+        let bodies = BodyBudget::small(TOTAL);
         let held = read(&bodies, 64 << 20, true, 64 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
         assert_eq!(held.data.len(), 64 << 20);
         assert_eq!(status(read(&bodies, 1, true, 1).await), Some(503), "all room is taken");
@@ -319,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_that_could_never_fit_are_refused_at_once_and_nobody_waits_for_them() {
-        let bodies = bodies(8 << 20);
+        let bodies = BodyBudget::small(8 << 20);
         let mut held = read(&bodies, 1 << 20, true, 1 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
         let refused = bodies.events(&mut held, 1 << 20, (1000, 6 << 10)).await.unwrap_err();
         assert!(format!("{refused:?}").contains("limit.list"), "{refused:?}");
@@ -333,7 +342,7 @@ mod tests {
     async fn the_lines_of_a_body_that_takes_all_room_have_that_of_the_body_as_it_was_sent() {
         let size = 10 << 20;
         for declared in [true, false] {
-            let bodies = bodies(3 * size);
+            let bodies = BodyBudget::small(3 * size);
             let mut held = read(&bodies, size, declared, size).await.unwrap_or_else(|why| panic!("{why:?}"));
             let taken = bodies.events(&mut held, size, (size / 1024, 0)).await;
             assert!(taken.is_ok(), "{taken:?}");
@@ -345,7 +354,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_larger_than_the_budget_with_its_copies_goes_alone() {
         for declared in [true, false] {
-            let bodies = bodies(4 << 20);
+            let bodies = BodyBudget::small(4 << 20);
             let held = read(&bodies, 3 << 20, declared, 5 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
             assert_eq!(held.data.len(), 3 << 20);
             assert_eq!(status(read(&bodies, 1, true, 1).await), Some(503), "all room is taken");
@@ -356,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_unknown_length_keeps_no_more_than_it_has_become() {
-        let bodies = bodies(8 << 20);
+        let bodies = BodyBudget::small(8 << 20);
         let held = read(&bodies, 130 << 10, false, 1 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
         assert_eq!((held.share(), bodies.budget.used()), (COPIES * (130 << 10), COPIES * (130 << 10)));
     }
@@ -364,7 +373,7 @@ mod tests {
     #[tokio::test]
     async fn requests_that_were_begun_and_not_sent_give_way() {
         let (wait, give_way) = (Duration::from_secs(600), Duration::from_millis(200));
-        let bodies = Arc::new(BodyBudget { wait, give_way, ..bodies(4 << 20) });
+        let bodies = Arc::new(BodyBudget { wait, give_way, ..BodyBudget::small(4 << 20) });
         let begin = || {
             let bodies = bodies.clone();
             tokio::spawn(async move { status(bodies.read(&length(300 << 10), half(300 << 10), 1 << 20).await) })

@@ -1,8 +1,9 @@
 //! Decodes bodies that were sent compressed. The result has a limit, and decoding stops at it: however much a body
-//! would become, it takes no more memory.
+//! would become, it takes no more memory. The share of the budget grows with the result, in steps, and then is what the
+//! result takes, not what it might have become.
 
 use crate::api_error::{ApiError, REFUSED_CODING};
-use crate::bodies::{BodyBudget, BudgetedBody};
+use crate::bodies::{BodyBudget, BudgetedBody, COPIES};
 use crate::work_limits::WorkLimits;
 use axum::body::Body;
 use axum::http::header::CONTENT_ENCODING;
@@ -14,8 +15,12 @@ use std::io::Read;
 
 /// Bytes that a decoder of zstd may look back. RFC 9659 asks senders to stay within it.
 const WINDOW: u64 = 8 << 20;
-/// The first buffer of a result.
+/// The first buffer of a result, and the least room for one.
 const FIRST: usize = 64 << 10;
+/// The room for a result at first, as a multiple of the body as it was sent. Most JSON becomes no larger.
+const RATIO: usize = 8;
+/// Each further step has so many times the room of the last one: all steps together cost little more than the last one.
+const STEP: usize = 4;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,28 +53,27 @@ impl Coding {
         }
     }
 
-    /// Decodes a body into at most `most` bytes.
+    /// Decodes a body into at most `most` bytes; `None`: it becomes larger.
     ///
     /// # Errors
-    /// It becomes larger, or it is broken.
-    fn decode(self, body: Vec<u8>, most: usize) -> Result<Vec<u8>, ApiError> {
+    /// It is broken.
+    fn decode(self, body: &[u8], most: usize) -> Result<Option<Vec<u8>>, ApiError> {
+        let mut decoded = Vec::with_capacity(FIRST.min(most));
         match self {
-            Coding::Identity => Ok(body),
-            Coding::Gzip => read_all(MultiGzDecoder::new(body.as_slice()), most),
+            Coding::Identity => decoded.extend_from_slice(body.get(..most.saturating_add(1)).unwrap_or(body)),
+            Coding::Gzip => read_all(MultiGzDecoder::new(body), &mut decoded, most)?,
             Coding::Zstd => {
-                let mut rest = body.as_slice();
-                let mut decoded = Vec::new();
+                let mut rest = body;
                 // A body may have several frames.
-                while !rest.is_empty() {
-                    let left = most.saturating_sub(decoded.len());
+                while !rest.is_empty() && decoded.len() <= most {
                     let mut decoder =
                         StreamingDecoder::new_with_max_window_size(rest, WINDOW).map_err(|error| broken(&error))?;
-                    decoded.extend(read_all(&mut decoder, left)?);
+                    read_all(&mut decoder, &mut decoded, most)?;
                     rest = decoder.into_inner();
                 }
-                Ok(decoded)
             }
         }
+        Ok(Some(decoded).filter(|decoded| decoded.len() <= most))
     }
 }
 
@@ -91,7 +95,7 @@ pub fn read<'a>(
     })
 }
 
-/// Decodes a body that was received; it may become `most` bytes.
+/// Decodes a body that was received; it may become `most` bytes. Then its share is that of a body which was sent like this.
 ///
 /// # Errors
 /// It becomes larger, it is broken, or there is no room for it.
@@ -105,24 +109,39 @@ pub async fn decode(
         return Ok(());
     }
     let decoded: BoxFuture<'_, _> = Box::pin(async move {
-        // Taken before the body is decoded: afterwards it would be too late to refuse it.
-        bodies.grow(held, held.share().saturating_add(most)).await?;
-        let sent = std::mem::take(&mut held.data);
-        held.data = work.parsing.run(move || coding.decode(sent, most)).await??;
-        Ok(())
+        let mut sent = std::mem::take(&mut held.data);
+        let mut room = sent.len().saturating_mul(RATIO).max(FIRST).min(most);
+        loop {
+            // Taken before the body is decoded: afterwards it would be too late to refuse it. No more than it may need at
+            // this step: how large it becomes is not known, and nearly all become far smaller than they may.
+            bodies.resize(held, sent.len().saturating_add(room)).await?;
+            let (decoded, again) = work.parsing.run(move || (coding.decode(&sent, room), sent)).await?;
+            match decoded? {
+                Some(decoded) => {
+                    held.data = decoded;
+                    break;
+                }
+                None if room == most => return Err(too_large(most)),
+                // Begun anew: a decoder that waits for room would keep its window, which no budget counts.
+                None => (sent, room) = (again, room.saturating_mul(STEP).min(most)),
+            }
+        }
+        let bytes = held.data.len().saturating_mul(COPIES);
+        bodies.resize(held, bytes).await
     });
     decoded.await
 }
 
-fn read_all(decoder: impl Read, most: usize) -> Result<Vec<u8>, ApiError> {
-    let mut decoded = Vec::with_capacity(FIRST.min(most));
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(limit).read_to_end(&mut decoded).map_err(|error| broken(&error))?;
-    if decoded.len() > most {
-        let why = format!("the decoded body is too large: it may have {most} bytes here (max_body)");
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body"));
-    }
-    Ok(decoded)
+/// Reads to the end, or until more than `most` bytes are there.
+fn read_all(decoder: impl Read, decoded: &mut Vec<u8>, most: usize) -> Result<(), ApiError> {
+    let left = u64::try_from(most.saturating_sub(decoded.len())).unwrap_or(u64::MAX).saturating_add(1);
+    decoder.take(left).read_to_end(decoded).map_err(|error| broken(&error))?;
+    Ok(())
+}
+
+fn too_large(most: usize) -> ApiError {
+    let why = format!("the decoded body is too large: it may have {most} bytes here (max_body)");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body")
 }
 
 fn broken(why: &dyn std::error::Error) -> ApiError {
@@ -132,6 +151,7 @@ fn broken(why: &dyn std::error::Error) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::header::CONTENT_LENGTH;
     use axum::response::IntoResponse;
     use flate2::Compression;
     use flate2::read::GzEncoder;
@@ -156,12 +176,55 @@ mod tests {
         let text = b"{\"id\": 1}\n".repeat(1000);
         for (coding, packed) in [(Coding::Gzip, gzip(&text)), (Coding::Zstd, zstd(&text))] {
             assert!(packed.len() < text.len());
-            assert_eq!(coding.decode(packed.clone(), 1 << 20).unwrap(), text);
-            assert_eq!(coding.decode(packed.repeat(2), 1 << 20).unwrap(), text.repeat(2), "{coding:?}");
-            assert_eq!(status(coding.decode(packed.repeat(2), text.len()).unwrap_err()), 413);
-            assert_eq!(status(coding.decode(packed[..packed.len() / 2].to_vec(), 1 << 20).unwrap_err()), 400);
-            assert_eq!(status(coding.decode(b"no".to_vec(), 1 << 20).unwrap_err()), 400);
+            assert_eq!(coding.decode(&packed, text.len()).unwrap().unwrap(), text);
+            assert_eq!(coding.decode(&packed, text.len() - 1).unwrap(), None);
+            assert_eq!(coding.decode(&packed.repeat(2), 1 << 20).unwrap().unwrap(), text.repeat(2), "{coding:?}");
+            assert_eq!(coding.decode(&packed.repeat(2), text.len()).unwrap(), None);
+            assert_eq!(status(coding.decode(&packed[..packed.len() / 2], 1 << 20).unwrap_err()), 400);
+            assert_eq!(status(coding.decode(b"no", 1 << 20).unwrap_err()), 400);
         }
+    }
+
+    /// Receives and decodes a body within a budget; gives what it holds then.
+    async fn received(bodies: &BodyBudget, coding: &str, sent: Vec<u8>, most: usize) -> Result<BudgetedBody, u16> {
+        let work = WorkLimits::new(tokio::runtime::Handle::current());
+        let headers = [(CONTENT_ENCODING, coding.parse().unwrap()), (CONTENT_LENGTH, sent.len().into())];
+        read((&work, bodies), &headers.into_iter().collect(), Body::from(sent), most).await.map_err(status)
+    }
+
+    #[tokio::test]
+    async fn a_decoded_body_has_the_share_of_one_that_was_sent_like_this() {
+        let (bodies, text) = (BodyBudget::default(), b"{\"id\": 1}\n".repeat(200_000));
+        for (coding, packed) in [("gzip", gzip(&text)), ("zstd", zstd(&text))] {
+            let held = received(&bodies, coding, packed, 256 << 20).await.ok().unwrap();
+            assert_eq!((held.data == text, held.share()), (true, (COPIES * text.len()).next_multiple_of(1024)));
+        }
+    }
+
+    #[tokio::test]
+    async fn small_bodies_leave_room_for_others_whatever_they_might_have_become() {
+        let bodies = BodyBudget::small(8 << 20);
+        let mut held = Vec::new();
+        for most in [1 << 20, 4 << 20, 256 << 20] {
+            for (coding, packed) in [("gzip", gzip(b"{}")), ("zstd", zstd(b"{}"))] {
+                held.push(received(&bodies, coding, packed, most).await.ok().unwrap());
+            }
+        }
+        assert!(held.iter().all(|held| held.data == b"{}" && held.share() == 1024));
+        let large = received(&bodies, "gzip", gzip(&vec![b' '; 2 << 20]), 2 << 20).await;
+        assert_eq!(large.ok().unwrap().share(), COPIES * (2 << 20));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_becomes_larger_than_the_budget_with_its_copies_goes_alone() {
+        let bodies = BodyBudget::small(4 << 20);
+        let held = received(&bodies, "gzip", gzip(&vec![b' '; 3 << 20]), 8 << 20).await.ok().unwrap();
+        assert_eq!((held.data.len(), held.share()), (3 << 20, 4 << 20));
+        assert_eq!(received(&bodies, "gzip", gzip(b"{}"), 1 << 20).await.err(), Some(503), "all room is taken");
+        drop(held);
+        let bomb = gzip(&vec![b' '; 9 << 20]);
+        assert_eq!(received(&bodies, "gzip", bomb, 8 << 20).await.err(), Some(413));
+        assert!(received(&bodies, "gzip", gzip(b"{}"), 1 << 20).await.is_ok());
     }
 
     #[test]
@@ -169,11 +232,11 @@ mod tests {
         let zeros = vec![0; 64 << 20];
         for (coding, bomb) in [(Coding::Gzip, gzip(&zeros)), (Coding::Zstd, zstd(&zeros))] {
             assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
-            assert_eq!(status(coding.decode(bomb, 1 << 20).unwrap_err()), 413);
+            assert_eq!(coding.decode(&bomb, 1 << 20).unwrap(), None);
         }
         // A frame whose header asks for a window of 128 GiB.
         let greedy = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xd8, 0x01, 0x00, 0x00];
-        assert_eq!(status(Coding::Zstd.decode(greedy.to_vec(), 1 << 20).unwrap_err()), 400);
+        assert_eq!(status(Coding::Zstd.decode(&greedy, 1 << 20).unwrap_err()), 400);
     }
 
     #[test]
