@@ -3,13 +3,12 @@
 //! A call returns once its records are durable. All records of a call are stored, or none.
 
 use crate::configuration::list_names;
+use crate::json_field;
 use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, Source};
 use esclusa_embedded::{NewRecord, Store, line_text};
 use esclusa_flow::fault::Fault;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Why records were not stored; none of them was.
 #[derive(Debug, thiserror::Error)]
@@ -140,15 +139,11 @@ pub(crate) fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Resu
 
 /// The text or number in a field.
 fn key(json: &RawValue, field: &str) -> Option<String> {
-    let mut value = json;
-    for name in field.split('.') {
-        // Raw values keep every digit of a number, which a float would not.
-        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
-        value = *fields.get(name)?;
-    }
-    match value.get().as_bytes().first()? {
-        b'"' => serde_json::from_str(value.get()).ok(),
-        b'-' | b'0'..=b'9' => Some(value.get().to_owned()),
+    let value = json_field::find(json.get(), field)?.get();
+    match value.as_bytes().first()? {
+        b'"' => serde_json::from_str(value).ok(),
+        // As it was sent, with every digit, which a float would not keep.
+        b'-' | b'0'..=b'9' => Some(value.to_owned()),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ mod file_watch;
 mod handover;
 mod intake;
 mod invoke;
+mod json_field;
 mod listener;
 mod memory;
 mod plugins;

@@ -1,7 +1,8 @@
 //! Who sent a request: bearer tokens, users with passwords, signatures. Everything is compared in constant time, and no
 //! secret appears in an answer.
 
-use super::signature;
+use super::endpoints::ServedSource;
+use super::signature::{self, BadSignature};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +10,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use esclusa_config::plan::{Auth, Secret};
 use esclusa_http::api_error::ApiError;
+use esclusa_http::work_limits::WorkLimits;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 /// The sender of a request, as far as it has proved who it is: a digest, which says nothing of the secret.
@@ -40,16 +43,33 @@ pub(super) fn admit(auth: Option<&Auth>, headers: &HeaderMap) -> Result<Sender, 
     }
 }
 
-/// Checks the signature of a body as it was sent. `now`: seconds since the Unix epoch.
+/// Checks the signature of a body as it was sent, and gives the body back; a large one on a thread that may block. `now`:
+/// seconds since the Unix epoch.
 ///
 /// # Errors
-/// The answer to a request whose signature is missing, wrong or too old.
-pub(super) fn signed(auth: Option<&Auth>, headers: &HeaderMap, body: &[u8], now: u64) -> Result<(), Box<Response>> {
-    let Some(Auth::Hmac { secrets, scheme, tolerance }) = auth else { return Ok(()) };
-    signature::check(*scheme, secrets, tolerance.as_secs(), (headers, body), now).map_err(|why| {
+/// The answer to a request whose signature is missing, wrong or too old, or to one of too many whose signatures are being checked.
+pub(super) async fn signed(
+    source: &Arc<ServedSource>,
+    headers: &HeaderMap,
+    body: Vec<u8>,
+    now: u64,
+    work: &WorkLimits,
+) -> Result<Vec<u8>, Box<Response>> {
+    if !matches!(source.on.auth, Some(Auth::Hmac { .. })) {
+        return Ok(body);
+    }
+    let (source, headers, size) = (source.clone(), headers.clone(), body.len());
+    let check = move || (check_signature(source.on.auth.as_ref(), &headers, &body, now), body);
+    let (checked, body) = work.compute(size, check).await.map_err(|why| Box::new(why.into_response()))?;
+    checked.map(|()| body).map_err(|why| {
         let refused = ApiError::new(StatusCode::UNAUTHORIZED, why.to_string()).code("auth.signature");
         Box::new(refused.into_response())
     })
+}
+
+fn check_signature(auth: Option<&Auth>, headers: &HeaderMap, body: &[u8], now: u64) -> Result<(), BadSignature> {
+    let Some(Auth::Hmac { secrets, scheme, tolerance }) = auth else { return Ok(()) };
+    signature::check(*scheme, secrets, tolerance.as_secs(), (headers, body), now)
 }
 
 /// The credentials of a scheme; the scheme's name is in any case.
@@ -77,7 +97,11 @@ fn refused(challenge: &'static str, why: &str) -> Box<Response> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::endpoints::EndpointTable;
     use super::*;
+    use axum::http::Method;
+    use std::path::Path;
+    use tokio::runtime::Handle;
 
     fn asked(auth: &Auth, value: Option<&str>) -> Result<Sender, u16> {
         let headers = value.map(|value| (AUTHORIZATION, value.parse().unwrap()));
@@ -107,6 +131,26 @@ mod tests {
         ] {
             assert_eq!(asked(&auth, wrong), Err(401), "{wrong:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_signature_of_a_large_body_is_checked_in_its_turn_and_that_of_a_small_one_at_once() {
+        let text = "version = 1\n[listener.api]\nlisten = \"127.0.0.1:0\"\n[source.a]\nkind = \"http\"\nlistener = \"api\"\nendpoints = [\"POST /a\"]\nauth = { hmac = { secret = \"s\", scheme = \"github\" } }\n[[route]]\nname = \"a\"\nsource = \"a\"\nplugin = \"a.wasm\"\n";
+        let plan = esclusa_config::parse(text, "routes.toml", Path::new("/"), &|_| None).unwrap().plan;
+        let endpoints = EndpointTable::of("api", &plan);
+        let source = endpoints.find(&Method::POST, "/a").unwrap().source;
+        let headers = [("x-hub-signature-256".parse().unwrap(), "sha256=00".parse().unwrap())].into_iter().collect();
+        let work = WorkLimits::new(Handle::current());
+        let status = async |bytes| {
+            let checked = signed(source, &headers, vec![0; bytes], 0, &work).await;
+            checked.err().map(|refused| refused.status().as_u16())
+        };
+        assert_eq!((status(10).await, status(1 << 20).await), (Some(401), Some(401)));
+        let mut places = Vec::new();
+        for _ in 0..4 {
+            places.push(work.parsing.place().await.unwrap());
+        }
+        assert_eq!((status(10).await, status(1 << 20).await), (Some(401), Some(503)));
     }
 
     #[test]

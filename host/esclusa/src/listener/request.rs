@@ -61,12 +61,14 @@ async fn answer(side: &Arc<ListenerSide>, served: &Served, request: Request) -> 
     let coding = Coding::of(&parts.headers).map_err(refused)?;
     let mut held = side.bodies.read(&parts.headers, body, found.source.max_body).await.map_err(refused)?;
     // Senders sign what they send, so before it is decoded.
-    auth::signed(found.source.on.auth.as_ref(), &parts.headers, &held.data, epoch_millis() / 1000)?;
+    let (sent, now) = (std::mem::take(&mut held.data), epoch_millis() / 1000);
+    held.data = auth::signed(found.source, &parts.headers, sent, now, &side.work).await?;
     let limits = (&side.work, &side.bodies);
     decoding::decode(limits, coding, &mut held, found.source.max_body).await.map_err(refused)?;
     let data = std::mem::take(&mut held.data);
+    let (data, given) = idempotency::given(found.source, &parts, data, &side.work).await.map_err(refused)?;
     let answers = (side.runtime.store(), &side.in_work);
-    let kept = match idempotency::find(&found, sender, (&parts, &data), answers).await {
+    let kept = match idempotency::find(&found, sender, given, answers).await {
         Repeated::First(kept) => kept,
         Repeated::Answered(answer) => return handover::response(answer, &side.work.replies).map_err(refused),
         Repeated::Refused(response) => return Err(response),
