@@ -99,6 +99,12 @@ pub trait Lane: Send {
         Box::pin(std::future::pending())
     }
 
+    /// Why nothing more of it may be committed; `None`: it may. Asked before each call, so that a lane that was lost ends although its plugin asks
+    /// for another try again and again: the next lane of the same name waits for that.
+    fn lost(&self) -> Option<Fault> {
+        None
+    }
+
     /// True if the next batch may be pulled while the last one is still in work. It is committed after the last one; its commit
     /// is refused if the last one was not committed.
     fn runs_ahead(&self) -> bool {

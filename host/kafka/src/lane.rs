@@ -24,6 +24,9 @@ pub(crate) trait LaneOwner: Send + Sync {
 
     /// Notes the member that pulls, if its commits have to name it.
     fn pulls(&self, partition: &Partition);
+
+    /// The lane of a partition is gone.
+    fn ended(&self, partition: &Partition);
 }
 
 /// A partition, read by one task.
@@ -78,6 +81,10 @@ impl Lane for KafkaLane {
         Box::pin(self.pull_batch(limit))
     }
 
+    fn lost(&self) -> Option<Fault> {
+        self.partition.gone()
+    }
+
     fn ready(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if self.gathered.claims.is_empty() {
@@ -89,6 +96,6 @@ impl Lane for KafkaLane {
 
 impl Drop for KafkaLane {
     fn drop(&mut self) {
-        self.partition.give_back();
+        self.owner.ended(&self.partition);
     }
 }

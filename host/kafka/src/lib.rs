@@ -11,6 +11,7 @@ mod context;
 pub mod engine;
 mod gathered;
 mod lane;
+mod lanes;
 mod member;
 mod partition;
 mod producer;

@@ -11,6 +11,7 @@ mod questions;
 use crate::beginning::{self, Beginnings, Place};
 use crate::client;
 use crate::context::{GroupConsumer, GroupEvents};
+use crate::lanes::Lanes;
 use crate::partition::{Beginning, Partition, lane_id};
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
@@ -57,6 +58,8 @@ pub(crate) struct Rules {
     pub sole: bool,
     /// How long a partition that goes waits for the batch in work.
     pub revoke_timeout: Duration,
+    /// The lanes of the route, also those of earlier members.
+    pub lanes: Arc<Lanes>,
     /// Called with the lane of each partition that comes, before its offset is read.
     pub fence: Option<Fence>,
     /// Shows the state of the partitions.
@@ -215,10 +218,13 @@ impl Member {
     /// A [`Fault`] that the operator has to know; the call may be repeated.
     pub(crate) async fn free_partition(&self) -> Result<(Arc<Partition>, bool), Fault> {
         loop {
-            let (changed, released) = (self.changed.notified(), self.released.notified());
-            tokio::pin!(changed, released);
+            let lanes = &self.rules.lanes;
+            let (changed, released, ended) = (self.changed.notified(), self.released.notified(), lanes.ended());
+            tokio::pin!(changed, released, ended);
             changed.as_mut().enable();
             released.as_mut().enable();
+            // A lane of an earlier member keeps its partition, too.
+            ended.as_mut().enable();
             if let Some(refusal) = self.refusal() {
                 return Err(refusal);
             }
@@ -231,7 +237,7 @@ impl Member {
                 return Err(fault.unwrap_or_else(ended));
             }
             let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-            if let Some(taken) = partitions.into_iter().find_map(|p| p.take().map(|used| (p.clone(), used))) {
+            if let Some(taken) = partitions.into_iter().find_map(|p| lanes.begin(&p).map(|used| (p, used))) {
                 return Ok(taken);
             }
             if let Some(fault) = fault {
@@ -240,8 +246,14 @@ impl Member {
             tokio::select! {
                 () = changed => {}
                 () = released => {}
+                () = ended => {}
             }
         }
+    }
+
+    /// The lane of a partition is gone: the next one may begin.
+    pub(crate) fn lane_ended(&self, partition: &Partition) {
+        self.rules.lanes.end(partition);
     }
 
     /// True if every partition that this process owns is read by a lane.

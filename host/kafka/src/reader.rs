@@ -4,6 +4,7 @@ use crate::check;
 use crate::client;
 use crate::context::{GroupConsumer, GroupContext};
 use crate::lane::{KafkaLane, LaneOwner};
+use crate::lanes::Lanes;
 use crate::member::{Fence, Member, Rules};
 use crate::partition::Partition;
 use esclusa_flow::BoxFuture;
@@ -78,6 +79,7 @@ pub enum Positioning {
 pub struct KafkaReader {
     settings: KafkaSourceSettings,
     membership: Mutex<Weak<Membership>>,
+    lanes: Arc<Lanes>,
     fence: OnceLock<Fence>,
 }
 
@@ -100,6 +102,10 @@ impl LaneOwner for Membership {
             partition.pulled_by(self.member.metadata());
         }
     }
+
+    fn ended(&self, partition: &Partition) {
+        self.member.lane_ended(partition);
+    }
 }
 
 impl Drop for Membership {
@@ -112,7 +118,7 @@ impl KafkaReader {
     /// A reader that has not connected yet.
     #[must_use]
     pub fn new(settings: KafkaSourceSettings) -> Arc<Self> {
-        Arc::new(KafkaReader { settings, membership: Mutex::default(), fence: OnceLock::new() })
+        Arc::new(KafkaReader { settings, membership: Mutex::default(), lanes: Arc::default(), fence: OnceLock::new() })
     }
 
     /// Joins the group, and gives the source.
@@ -143,9 +149,9 @@ impl KafkaReader {
         &self.settings
     }
 
-    /// A partition that this process owns.
+    /// The partition of a lane, which this process owns or has owned.
     pub(crate) fn partition(&self, lane: &str) -> Option<Arc<Partition>> {
-        self.current()?.member.partition(lane)
+        self.lanes.partition(lane)
     }
 
     /// True if the store of this process has the positions.
@@ -187,6 +193,7 @@ impl KafkaReader {
             positions,
             sole,
             revoke_timeout: settings.revoke_timeout,
+            lanes: self.lanes.clone(),
             fence: self.fence.get().cloned(),
             lag: settings.lag.clone(),
         };
@@ -315,15 +322,14 @@ impl ReaderProgress {
         if let Some(refusal) = current.member.refusal() {
             return Err(Fault::LeaseLost(refusal.to_string()));
         }
-        ask(&*current.member.partition(lane).ok_or_else(lost)?)
+        ask(&*self.0.partition(lane).ok_or_else(lost)?)
     }
 }
 
 impl LaneProgress for ReaderProgress {
     fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(async move {
-            let partition = self.0.current().and_then(|current| current.member.partition(lane));
-            match partition {
+            match self.0.partition(lane) {
                 Some(partition) => partition.ended().await,
                 None => Fault::LeaseLost(format!("partition {lane} is not this process'")),
             }

@@ -295,7 +295,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         events: &[EventIndex],
     ) -> Result<Result<CallOutput, CallError>, DeliveryEnd> {
         loop {
-            let try_is_due = self.wait_for_breaker(delivery).await?;
+            let try_is_due = self.wait_for_turn(delivery).await?;
             let work = &mut *self.work;
             let result = tokio::select! {
                 biased;

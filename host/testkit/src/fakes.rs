@@ -88,6 +88,8 @@ pub struct WorldState {
     pub scripts: Option<BTreeMap<String, Script>>,
     /// Rules that were broken.
     pub violations: Vec<String>,
+    /// Lanes that were lost and know it, until they are opened again.
+    pub known_lost: BTreeSet<Arc<str>>,
     trouble: VecDeque<Trouble>,
     /// Lanes whose lease was lost and that were not opened since.
     lost: BTreeSet<Arc<str>>,

@@ -346,6 +346,10 @@ impl Lane for ShardLane {
         })
     }
 
+    fn lost(&self) -> Option<Fault> {
+        self.check().err()
+    }
+
     fn settled(&mut self, settled: &[Settled<'_>]) {
         let Some(last) = settled.last() else { return };
         // A token that is no position does not come from this lane.

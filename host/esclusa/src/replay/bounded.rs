@@ -75,6 +75,10 @@ impl Lane for BoundedLane {
         self.lane.keep()
     }
 
+    fn lost(&self) -> Option<Fault> {
+        self.lane.lost()
+    }
+
     fn runs_ahead(&self) -> bool {
         self.lane.runs_ahead()
     }

@@ -208,6 +208,9 @@ impl TransactionsEngine {
     ) -> Result<(), NotDone> {
         let gone = || NotDone::Over(format!("partition {lane} is not this process'"));
         let partition = self.reader.partition(lane).ok_or_else(gone)?;
+        if let Some(Fault::LeaseLost(why)) = partition.gone() {
+            return Err(NotDone::Over(why));
+        }
         let member = partition.puller().ok_or_else(gone)?;
         let Token::Offset(last) = to else { return Err(NotDone::Over(format!("{to:?} is no offset"))) };
         let next = i64::try_from(*last).unwrap_or(i64::MAX).saturating_add(1);

@@ -26,6 +26,9 @@ impl GroupEvents for Member {
         // Before the first record is fetched: those that are in the common queue already would come out of order.
         for (place, begin) in begin {
             let queue = consumer.split_partition_queue(&place.0, place.1);
+            if let Some(before) = self.partition(&lane_id(&place.0, place.1)) {
+                before.end("it was assigned anew");
+            }
             let (released, lag) = (self.released.clone(), self.rules.lag.clone());
             let partition = Partition::new((&place.0, place.1), queue, begin, released, lag);
             self.state.lock().seen.insert(partition.id.clone());

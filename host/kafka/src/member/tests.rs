@@ -14,6 +14,7 @@ fn member() -> (Arc<Member>, Arc<Partition>) {
         positions: None,
         sole: false,
         revoke_timeout: Duration::ZERO,
+        lanes: Arc::default(),
         fence: None,
         lag: Arc::default(),
     };

@@ -10,7 +10,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use esclusa_flow::timestamp::Timestamp;
 use esclusa_kafka::codes::{INSTANCE_TAKEN, SECOND_MEMBER};
-use esclusa_kafka::reader::{KafkaGroup, Positioning};
+use esclusa_kafka::reader::{KafkaGroup, KafkaSourceSettings, Positioning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -167,6 +167,38 @@ async fn a_partition_that_comes_back_is_read_behind_what_the_other_member_has_se
     let mut first = one.open().await;
     let mut lane_one = lane(&mut *first).await;
     assert_eq!(take(&one, &mut *lane_one, 10).await, values[20..]);
+}
+
+// Its partition has come back without a position of its own, as it was when the batch began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_outlives_two_rebalances_commits_nothing_through_the_partition_that_came_back() {
+    let cluster = Cluster::any();
+    let (topic, group) = (cluster.topic(1).await, unique("group"));
+    cluster.put(&topic, 0, ["0", "1", "2", "3"]);
+    let short =
+        KafkaSourceSettings { revoke_timeout: Duration::from_millis(100), ..settings(&cluster, &topic, &group) };
+    let one = Route::new(short, &Kept::default(), BTreeMap::new());
+    let mut first = one.open().await;
+    let mut stale = lane(&mut *first).await;
+    let outlived = batch(&mut *stale, Limit { events: 1, ..LIMIT }).await;
+    // The consumer ends and joins again as a new member, while a lane of the old one has its batch in work.
+    first.close().await;
+    let two = member(&cluster, &topic, &group);
+    let mut second = two.open().await;
+    let mut moved = lane(&mut *second).await;
+    assert_eq!(take(&two, &mut *moved, 3).await, ["0", "1", "2"]);
+    drop(moved);
+    second.close().await;
+    let mut again = one.open().await;
+    let waits = timeout(Duration::from_secs(2), again.next_lane()).await;
+    assert!(waits.is_err(), "a lane of its name is there");
+    assert!(matches!(stale.lost(), Some(Fault::LeaseLost(_))), "its next call is not made");
+    until("the partition is back", || one.lag.lanes().contains_key(stale.id())).await;
+    let refused = one.engine.commit(settle(&outlived, 1)).await;
+    assert!(matches!(refused, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{refused:?}");
+    drop(stale);
+    assert_eq!(take(&one, &mut *lane(&mut *again).await, 1).await, ["3"]);
+    until("the group is told", || cluster.committed(&group, &topic, 1).get(&0) == Some(&4)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,11 +38,23 @@ impl BatchInWork<'_> {
 }
 
 impl LaneSteps<'_, '_, '_, '_> {
+    /// Waits until the lane may make a call. True: it is a usual try of an open breaker.
+    pub(super) async fn wait_for_turn(&mut self, delivery: &Delivery) -> Result<bool, DeliveryEnd> {
+        let try_is_due = self.wait_for_breaker(delivery).await?;
+        // A plugin may ask for another try for ever, so a commit need not come that tells the lane.
+        if let Some(fault) = self.lane.as_deref().and_then(Lane::lost) {
+            let (route, lane) = (&self.work.route.spec.name, &self.work.batch.origin.lane);
+            tracing::info!(%route, %lane, error = %fault, "lane lost before its call");
+            return Err(DeliveryEnd::Lost);
+        }
+        Ok(try_is_due)
+    }
+
     /// Waits until the route's breaker is closed, or a usual try is due while it is open: then true. Returns at once if it is closed.
     ///
     /// Probes in its turn, with one event of the batch and another one each time, since one of them may be bad. The output of a
     /// probe is dropped: plugins are pure, so the events are called again when the breaker is closed.
-    pub(super) async fn wait_for_breaker(&mut self, delivery: &Delivery) -> Result<bool, DeliveryEnd> {
+    async fn wait_for_breaker(&mut self, delivery: &Delivery) -> Result<bool, DeliveryEnd> {
         let (route, context) = (self.work.route, self.work.context);
         if !route.breaker.is_open() {
             self.held = None;

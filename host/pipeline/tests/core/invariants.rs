@@ -235,6 +235,36 @@ fn after_a_lost_lease_a_lane_commits_nothing_until_it_is_opened_again() {
     });
 }
 
+// Invariant 5: the next lane of its name waits for its end, which no commit may ever bring.
+#[test]
+fn a_lane_that_was_lost_ends_although_its_plugin_asks_for_another_try_again_and_again() {
+    paused(async {
+        let world = World::new(lanes(&[1]));
+        let scripts = BTreeMap::from([("a-0".to_owned(), Script::Retry(u32::MAX))]);
+        let options = Options { runs_ahead: false, max_retry_attempts: None, ..Options::default() };
+        let (_, serving) = route(&world, &scripts, &options);
+        let serving = tokio::spawn(serving);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let pulls = {
+            let mut state = world.state();
+            state.known_lost.insert("a".into());
+            state.pulls
+        };
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!((pulls, world.state().pulls), (1, 2), "the lane is opened again");
+        // From now on the plugin takes the event, but not from a lane that was lost.
+        {
+            let mut state = world.state();
+            state.scripts = Some(BTreeMap::new());
+            state.known_lost.insert("a".into());
+        }
+        tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
+        check(&world);
+        let state = world.state();
+        assert_eq!((state.pulls, state.asked_commits, state.effects.len()), (3, 1, 1));
+    });
+}
+
 #[test]
 fn a_message_has_retries_of_its_own() {
     for (failures, sent) in [(2, true), (3, false)] {

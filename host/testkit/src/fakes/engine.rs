@@ -74,7 +74,7 @@ fn lost(state: &mut WorldState, commit: &Commit) -> CommitError {
 
 impl WorldState {
     fn commit(&mut self, commit: Commit) -> Result<Committed, CommitError> {
-        if self.lost.contains(&commit.lane) {
+        if self.lost.contains(&commit.lane) || self.known_lost.contains(&commit.lane) {
             self.violation(format!("lane {} commits after its lease was lost (invariant 5)", commit.lane));
         }
         let Progress::Position { from, to: Token::Offset(to) } = &commit.progress else {

@@ -38,6 +38,7 @@ impl Source for FakeSource {
             self.lanes.pop_front();
             let mut state = self.world.state();
             state.lost.remove(&id);
+            state.known_lost.remove(&id);
             let mut next = 0;
             if let Some(lane) = state.lanes.get_mut(&id) {
                 lane.given = lane.settled;
@@ -118,6 +119,10 @@ impl Lane for FakeLane {
 
     fn ready(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(tokio::time::sleep(std::time::Duration::from_millis(5)))
+    }
+
+    fn lost(&self) -> Option<Fault> {
+        self.world.state().known_lost.contains(&self.id).then(|| Fault::LeaseLost("taken over".to_owned()))
     }
 
     fn runs_ahead(&self) -> bool {

@@ -283,9 +283,11 @@ async fn a_lost_lane_gives_nothing() {
     let (mut lane, script, _) = lane(vec![Ok(page(1..8))], None, None);
     assert_eq!(ids(&mut lane).await.len(), 3);
     settle(&mut lane, 1..4);
+    assert_eq!(lane.lost(), None);
     script.lost.store(true, Ordering::Relaxed);
     lane.ready().await;
     assert!(matches!(lane.pull(LIMIT).await, Err(Fault::LeaseLost(_))));
+    assert!(matches!(lane.lost(), Some(Fault::LeaseLost(_))), "it makes no call more");
 }
 
 #[tokio::test]
