@@ -28,7 +28,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::CommitSender;
 use esclusa_flow::reads::Reads;
 use esclusa_flow::timestamp::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -41,9 +41,12 @@ pub struct AwsEngine {
     progress_store: Option<Arc<dyn ProgressStore>>,
     /// Set if effects are to happen once.
     dedup: Option<DedupTable>,
-    /// Lane and event of dead letters that the local engine has kept and whose progress is not committed yet.
-    kept: Mutex<BTreeSet<(Arc<str>, String)>>,
+    /// Dead letters that the local engine has kept and whose progress is not committed yet.
+    kept: Mutex<BTreeSet<LetterName>>,
 }
+
+/// Lane and event of a dead letter.
+type LetterName = (Arc<str>, String);
 
 impl AwsEngine {
     /// The engine; nothing is sent before it is used.
@@ -115,7 +118,9 @@ impl AwsEngine {
         let write = self.tables.write(writes, &fence, several);
         let Some(progress_store) = self.store_of(&rest.commit.progress) else {
             let mut skipped = write.await?;
+            let letters = self.leave_out_kept(&mut rest.commit);
             let committed = rest.commit_to(&*self.local).await?;
+            self.forget(&letters);
             skipped.extend(committed.skipped);
             return Ok(Committed { skipped, outbox: committed.outbox });
         };
@@ -123,8 +128,11 @@ impl AwsEngine {
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
         let mut skipped = while_owned(progress_store, &lane, write).await?;
         self.send(progress_store, &mut rest.commit).await?;
+        // A batch of exactly-once comes here if nothing of it is left to write: what was given up before is kept already.
+        let letters = self.leave_out_kept(&mut rest.commit);
         skipped.extend(rest.commit_to(&*self.local).await?.skipped);
         settle(progress_store, &lane, &progress).await?;
+        self.forget(&letters);
         Ok(Committed { skipped, outbox: None })
     }
 
@@ -146,11 +154,10 @@ impl AwsEngine {
             self.send(progress_store, &mut rest.commit).await?;
         }
         let lane = Arc::clone(&last.lane);
-        // If a guard fails, the batch comes here again: its dead letters are kept only once.
-        let letters: Vec<_> = rest.commit.dead.iter().map(|dead| (Arc::clone(&lane), dead.event.clone())).collect();
-        rest.commit.dead.retain(|dead| !self.has_kept(&lane, dead));
+        // If the transaction fails, the batch comes here again, or without writes to `at_least_once`: its dead letters are kept only once.
+        let letters = self.leave_out_kept(&mut rest.commit);
         let committed = rest.commit_to(&*self.local).await?;
-        self.kept().extend(letters.iter().cloned());
+        self.kept.lock().extend(letters.iter().cloned());
         let mut skipped = match self.tables.write(writes, fence, several).await {
             Ok(skipped) => skipped,
             Err(error) => {
@@ -161,9 +168,7 @@ impl AwsEngine {
                 return Err(error);
             }
         };
-        for letter in &letters {
-            self.kept().remove(letter);
-        }
+        self.forget(&letters);
         skipped.extend(committed.skipped);
         match progress_store {
             None => drop(self.local.commit(Commit { progress, ..last }).await?),
@@ -190,11 +195,22 @@ impl AwsEngine {
 
     /// True if the local engine has this dead letter of the lane already.
     fn has_kept(&self, lane: &Arc<str>, dead: &DeadLetter) -> bool {
-        self.kept().contains(&(Arc::clone(lane), dead.event.clone()))
+        self.kept.lock().contains(&(Arc::clone(lane), dead.event.clone()))
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, String)>> {
-        self.kept.lock()
+    /// Leaves out the dead letters that the local engine has already. Gives the names of all, to be forgotten once the commit has
+    /// happened.
+    fn leave_out_kept(&self, commit: &mut Commit) -> Vec<LetterName> {
+        let letters = commit.dead.iter().map(|dead| (Arc::clone(&commit.lane), dead.event.clone())).collect();
+        commit.dead.retain(|dead| !self.has_kept(&commit.lane, dead));
+        letters
+    }
+
+    fn forget(&self, letters: &[LetterName]) {
+        let mut kept = self.kept.lock();
+        for letter in letters {
+            kept.remove(letter);
+        }
     }
 
     /// The fence that makes the writes happen once. Empty if there are no writes and no answers, or if the route is

@@ -1,14 +1,17 @@
 //! Exactly-once: the tables hold the progress, or a dedup record of each event.
 
-use super::building::{Make, TABLE, add, clients, commit, create, get, key, put_if_absent, unique, with_n};
+use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, unique, with_n};
 use super::faulty::{self, Fate};
 use super::table_progress::TableProgress;
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
 use esclusa_flow::batch::Token;
+use esclusa_flow::dead_letter::DeadLetter;
+use esclusa_flow::effect::{Action, AttributeChange, OutboxMessage, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::item::Otherwise;
+use esclusa_flow::item::{Otherwise, Value};
 use esclusa_flow::settings::ServiceLocation;
+use esclusa_flow::timestamp::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,6 +46,43 @@ async fn effects_and_position_of_an_ordered_lane_are_written_together() {
     bench.engine.commit(moved(Some("7"), "8", commit(vec![], 1))).await.unwrap();
     assert_eq!(*progress_store.calls.lock().unwrap(), ["settle"], "without effects there is no transaction");
     assert_eq!(bench.local.counts("route").unwrap().done, 3);
+}
+
+// The write of a refused batch is given up, so nothing is left that needs a transaction.
+#[tokio::test]
+async fn a_dead_letter_is_kept_once_although_its_batch_comes_again_without_writes() {
+    let clients = clients().await;
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { dedup_table: once(), progress_store: Some(progress_store), ..Make::default() }
+        .over(&clients, TABLE, &table);
+    let mut text = key("a", 1);
+    text.set("total", Value::Text("no number".to_owned()));
+    let change = ("total".to_owned(), AttributeChange::Add("1".to_owned()));
+    let update = UpdateItem { table: TABLE.to_owned(), key: key("a", 1), changes: vec![change], guard: None };
+    bench.engine.commit(moved(None, "1", commit(vec![put(text)], 1))).await.unwrap();
+    let with_dead = |events: &[&str], commit: Commit| {
+        let letter = |id: &str| {
+            let send = SendMessage { output: "out".into(), key: None, data: vec![1], attributes: Vec::new() };
+            let message = OutboxMessage { id: id.to_owned(), send };
+            DeadLetter::of_message(&commit.sender(Timestamp::default()), message, &Fault::Permanent("bad".into()), 1)
+        };
+        let dead = events.iter().map(|id| letter(id)).collect();
+        Commit { dead, ..commit }
+    };
+    let kept = || {
+        let letters = bench.local.dead_letters(None, None, 10).unwrap();
+        letters.into_iter().map(|(_, letter)| letter.event).collect::<Vec<_>>()
+    };
+    let refused = with_dead(&["x"], commit(vec![Action::Update(update)], 1));
+    let refused = bench.engine.commit(moved(Some("1"), "2", refused)).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+    assert_eq!(kept(), ["x"]);
+    let both = with_dead(&["x", "y"], commit(vec![], 0));
+    bench.engine.commit(moved(Some("1"), "2", both)).await.unwrap();
+    assert_eq!(kept().len(), 2, "{:?}", kept());
+    // Another batch: the commit before has happened.
+    bench.engine.commit(moved(Some("2"), "3", with_dead(&["x"], commit(vec![], 0)))).await.unwrap();
+    assert_eq!(kept().iter().filter(|event| *event == "x").count(), 2);
 }
 
 // Time-out after the write: the same token, so neither the effect nor the position is taken for somebody else's.
