@@ -77,11 +77,7 @@ impl KafkaSink {
                 waiting.push(Err(KafkaError::Canceled));
                 continue;
             }
-            let mut handed = enqueue(producer, &self.topic, outgoing(message));
-            while handed.as_ref().is_err_and(is_full) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                handed = enqueue(producer, &self.topic, outgoing(message));
-            }
+            let handed = self.hand_over(producer, message).await;
             if let Err(error) = &handed
                 && !is_too_large(error)
             {
@@ -100,7 +96,18 @@ impl KafkaSink {
         results
     }
 
-    /// Sends again, one by one, what was too large together with others: each may fit alone.
+    /// Hands a message to the producer, once its queue has room: all lanes and routes with this output share the queue.
+    async fn hand_over(&self, producer: &Producer, message: &OutboxMessage) -> Result<Delivery, KafkaError> {
+        loop {
+            match enqueue(producer, &self.topic, outgoing(message)) {
+                Err(error) if is_full(&error) => tokio::time::sleep(Duration::from_millis(5)).await,
+                handed => return handed,
+            }
+        }
+    }
+
+    /// Sends again, one by one, what was too large together with others: each may fit alone. The order of a key does not hold here
+    /// (docs/kafka.md): librdkafka gives up the messages of a request, and the next request may have been written meanwhile.
     async fn send_alone(
         &self,
         producer: &Producer,
@@ -110,9 +117,11 @@ impl KafkaSink {
         for (message, result) in messages.iter().zip(results) {
             if let Some(Err(error)) = result
                 && is_too_large(error)
-                && let Ok(delivery) = enqueue(producer, &self.topic, outgoing(message))
             {
-                *result = Some(delivery.await.unwrap_or(Err(KafkaError::Canceled)));
+                *result = Some(match self.hand_over(producer, message).await {
+                    Ok(delivery) => delivery.await.unwrap_or(Err(KafkaError::Canceled)),
+                    Err(error) => Err(error),
+                });
             }
         }
     }
@@ -137,5 +146,36 @@ fn waiting(fault: Fault) -> SendError {
     match fault {
         fault @ (Fault::Transient(_) | Fault::Throttled { .. }) => fault.into(),
         fault => Fault::Transient(fault.to_string()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use esclusa_flow::effect::SendMessage;
+
+    fn message(id: &str) -> OutboxMessage {
+        let send = SendMessage { output: "out".into(), key: None, data: vec![b'x'; 100], attributes: Vec::new() };
+        OutboxMessage { id: id.into(), send }
+    }
+
+    // Nobody listens there: what is in the queue leaves it when its time is over.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_message_that_is_sent_alone_waits_for_room_and_is_not_given_up_unsent() {
+        let client = [("queue.buffering.max.messages", "1"), ("message.timeout.ms", "500")];
+        let connection = KafkaConnection {
+            bootstrap_servers: vec!["127.0.0.1:1".to_owned()],
+            client: client.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ..KafkaConnection::default()
+        };
+        let sink = KafkaSink { producer: LateProducer::new(connection), topic: "t".to_owned() };
+        let producer = sink.producer.get().unwrap();
+        let others = sink.hand_over(&producer, &message("of another lane")).await.unwrap();
+        let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+        let mut results = [Some(Err(too_large))];
+        sink.send_alone(&producer, &[message("1")], &mut results).await;
+        let [result] = results;
+        assert!(matches!(sink.judge(result, &producer), Err(SendError::Failed(Fault::Transient(_)))), "it waits");
+        assert!(others.await.unwrap().is_err());
     }
 }
