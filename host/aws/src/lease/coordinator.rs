@@ -243,18 +243,22 @@ impl Coordinator {
         Some(Candidate { key: &lease.key, holder })
     }
 
-    /// Takes a lease. Its worker, if it is `alive`, notices with its next renewal, or when a lease's duration has
-    /// passed since the last one: until then it may write.
+    /// Takes a lease; its worker may be `alive`.
     async fn take(&self, seen: &Lease, alive: bool) -> Result<(), Fault> {
         let at = Instant::now();
-        if let Written::Yes(lease) = self.table.take(seen).await? {
+        let written = self.table.take(seen).await;
+        // Also if there was no answer: the lease may be this worker's by the table then, and is taken again.
+        if alive && !matches!(written, Ok(Written::No(_))) {
+            self.registry.note_theft(&seen.key);
+        }
+        if let Written::Yes(lease) = written? {
             // A lane of this worker reached the shard's end after the leases were read.
             if lease.finished() {
                 return Ok(());
             }
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
             let holding = self.registry.hold(&lease, at);
-            let quiet = alive.then(|| Instant::now() + self.registry.duration);
+            let quiet = self.registry.quiet(&lease.key);
             // The source is gone: the lease expires by itself.
             let _ = self.taken.send(TakenLease { lease: *lease, holding, quiet });
         }

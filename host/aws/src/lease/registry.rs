@@ -29,6 +29,8 @@ struct RegistryState {
     lanes: HashMap<String, u64>,
     /// Leases that are this worker's by the table but have no lane, with their counters.
     idle: HashMap<String, u64>,
+    /// When the workers that leases were taken from stop writing at the latest, by lease. Kept whatever becomes of the holds meanwhile.
+    quiet: HashMap<String, Instant>,
     /// A shard has ended: list the shards again, to find its children.
     ended: bool,
     /// See [`LeaseRegistry::settled_in`].
@@ -88,6 +90,20 @@ impl LeaseRegistry {
 
     fn state(&self) -> MutexGuard<'_, RegistryState> {
         self.state.lock()
+    }
+
+    /// Notes that a lease was just taken from a worker that lives: that one may write until it notices, with its next renewal or when a
+    /// lease's duration has passed since the last one.
+    pub(crate) fn note_theft(&self, key: &str) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.quiet.retain(|_, until| *until > now);
+        state.quiet.insert(key.to_owned(), now + self.duration);
+    }
+
+    /// When the worker that the lease was taken from stops writing at the latest; `None`: it has stopped already.
+    pub(crate) fn quiet(&self, key: &str) -> Option<Instant> {
+        self.state().quiet.get(key).copied().filter(|until| *until > Instant::now())
     }
 
     /// Adds a lease that was taken by a request sent at `at`.
@@ -196,7 +212,8 @@ impl LeaseRegistry {
         self.changed.notify_one();
     }
 
-    /// Ends all holds; gives the leases that are this worker's by the table, with their counters, to be released.
+    /// Ends all holds; gives the leases that are this worker's by the table, with their counters, to be released. Not those whose worker
+    /// of before may still write: a worker that sees a lease without an owner reads at once, so they have to expire.
     pub(crate) fn give_up(&self) -> Vec<(String, u64)> {
         let mut state = self.state();
         let mut ours: Vec<_> = state.idle.drain().collect();
@@ -204,6 +221,8 @@ impl LeaseRegistry {
             hold.lost.send_replace(true);
             ours.push((key, hold.counter));
         }
+        let now = Instant::now();
+        ours.retain(|(key, _)| state.quiet.get(key).is_none_or(|until| *until <= now));
         ours
     }
 
@@ -257,6 +276,31 @@ mod tests {
         lane.lose();
         drop(lane);
         assert!(registry.give_up().is_empty(), "what was lost is not ours to hand over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_taken_from_a_living_worker_stays_quiet_and_is_not_handed_over_before_that_one_has_stopped() {
+        let second = Duration::from_secs(1);
+        let (registry, start) = (Arc::new(LeaseRegistry::new(second)), Instant::now());
+        registry.note_theft("s");
+        let lane = registry.hold(&lease(1), start);
+        assert_eq!(registry.quiet("s"), Some(start + second));
+        // Its lane could not be opened: the lease is taken anew.
+        drop(lane);
+        sleep_until(start + second / 2).await;
+        let lane = registry.hold(&lease(2), Instant::now());
+        assert_eq!(registry.quiet("s"), Some(start + second));
+        lane.lose();
+        drop(lane);
+        assert_eq!(registry.quiet("s"), Some(start + second), "also if another worker had it meanwhile");
+        let lane = registry.hold(&lease(3), Instant::now());
+        assert!(registry.give_up().is_empty(), "it expires by itself");
+        assert!(*lane.lost.borrow());
+        drop(lane);
+        drop(registry.hold(&lease(4), Instant::now()));
+        sleep_until(start + second).await;
+        assert_eq!(registry.quiet("s"), None);
+        assert_eq!(registry.give_up(), [("s".to_owned(), 4)]);
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// The shards that this process has leased. Its tasks end with it: leases that [`Source::close`] did not release
-/// expire.
+/// expire. It does not release those whose worker of before may still write.
 struct LeasedSource {
     opening: LaneOpener,
     table: LeaseTable,

@@ -90,3 +90,22 @@ async fn a_shard_of_a_living_worker_is_read_when_that_one_has_stopped_writing() 
     second.close().await;
     first.close().await;
 }
+
+// A worker that sees a lease without an owner reads at once.
+#[tokio::test]
+async fn a_worker_that_stops_soon_after_it_has_taken_a_lease_leaves_it_to_expire() {
+    let (stream, table) = (TestStream::new(2).await, unique("leases"));
+    let (mut first, _progress_store) = stream.open(Start::TrimHorizon, leases(&table, "first")).await;
+    let lanes = [first.next_lane().await.unwrap(), first.next_lane().await.unwrap()];
+    let (mut second, _) = stream.open(Start::TrimHorizon, leases(&table, "second")).await;
+    let taken = timeout(PATIENCE, second.next_lane()).await.expect("it has its share").unwrap().unwrap();
+    let shard = taken.id().to_owned();
+    drop(taken);
+    second.close().await;
+    let owner = rows(&table).await.remove(&shard).and_then(|(owner, _)| owner);
+    assert!(owner.as_deref().is_some_and(|owner| owner.starts_with("second")), "{owner:?}");
+    drop(lanes);
+    until_rows(&table, |rows| rows.values().all(|(owner, _)| owner.as_deref().is_some_and(|o| o.starts_with("first"))))
+        .await;
+    first.close().await;
+}
