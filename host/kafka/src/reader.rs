@@ -26,6 +26,8 @@ use tokio::runtime::Handle;
 
 /// How long the brokers may take to describe the topics.
 const DESCRIBE: Duration = Duration::from_secs(10);
+/// How long the last offsets of partitions that go may take, after the batches in work have had their time.
+const AFTER_BATCHES: Duration = Duration::from_secs(15);
 /// Bytes that a record takes in librdkafka's queue beside its own.
 const OVERHEAD: usize = 256;
 
@@ -237,7 +239,7 @@ impl KafkaReader {
         if !says("fetch.message.max.bytes") && !says("max.partition.fetch.bytes") {
             own.push(("fetch.message.max.bytes", &fetch));
         }
-        let rebalance = rebalance_millis(&settings.connection.client);
+        let rebalance = rebalance_millis(&settings.connection.client, settings.revoke_timeout);
         if !says("max.poll.interval.ms") {
             own.push(("max.poll.interval.ms", &rebalance));
         }
@@ -255,10 +257,12 @@ impl KafkaReader {
 
 /// How long a rebalance waits for a member that does not join again, in milliseconds: librdkafka takes `max.poll.interval.ms` for it, whose
 /// default of five minutes would hold up the whole group. The consumer is polled by a thread of its own whatever the route does,
-/// so a member that is alive needs less. It may not be shorter than the session.
-fn rebalance_millis(client: &BTreeMap<String, String>) -> String {
+/// so a member that is alive needs less. It may not be shorter than the session. That thread polls nothing while it waits for the batches of
+/// partitions that go: a shorter one would throw the member out meanwhile.
+fn rebalance_millis(client: &BTreeMap<String, String>, revoke_timeout: Duration) -> String {
     let session = client.get("session.timeout.ms").and_then(|millis| millis.parse().ok()).unwrap_or(45_000_u64);
-    session.max(60_000).to_string()
+    let session = Duration::from_millis(session);
+    session.max(Duration::from_secs(60)).max(revoke_timeout.saturating_add(AFTER_BATCHES)).as_millis().to_string()
 }
 
 /// The topics of a route as its source.
@@ -346,5 +350,20 @@ impl LaneProgress for ReaderProgress {
 
     fn settled(&self, lane: &str, to: &Token) -> Result<(), Fault> {
         self.with(lane, |partition| partition.settle(to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebalance_waits_for_a_member_longer_than_that_one_waits_for_its_batches() {
+        let client = |millis: &str| BTreeMap::from([("session.timeout.ms".to_owned(), millis.to_owned())]);
+        let waits = |client: &BTreeMap<String, String>, revoke| rebalance_millis(client, Duration::from_secs(revoke));
+        assert_eq!(waits(&BTreeMap::new(), 10), "60000");
+        assert_eq!(waits(&BTreeMap::new(), 50), "65000");
+        assert_eq!(waits(&BTreeMap::new(), 300), "315000", "the longest revoke_timeout");
+        assert_eq!((waits(&client("120000"), 60), waits(&client("120000"), 300)), ("120000".into(), "315000".into()));
     }
 }
