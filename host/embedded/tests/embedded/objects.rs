@@ -162,7 +162,7 @@ fn staged_name(store: &Path) -> String {
             last = Some(rest.take_while(|c| c.is_ascii_digit() || *c == '-').collect::<String>());
         }
     }
-    last.expect("a manifest")
+    last.unwrap()
 }
 
 /// Commits an object, and leaves the store as a crash between the commit and the object's name does. Gives the staged file.
