@@ -2,12 +2,12 @@
 
 use super::schema::{commit, item, key, number, put, schema, spec, text};
 use super::smoke::LIMIT;
-use esclusa_embedded::{NewRecord, OpenError, SchemaError, Store, plain_json};
+use esclusa_embedded::{NewRecord, OpenError, SchemaError, Store, StoreSchema, plain_json};
 use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress};
 use esclusa_flow::item::{Comparison, Condition};
 use esclusa_flow::reads::Selection;
-use esclusa_flow::source::Pull;
+use esclusa_flow::source::{Lane, Pull};
 use esclusa_flow::timestamp::Timestamp;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -333,25 +333,30 @@ async fn extending_keeps_a_message_in_its_hand() {
     assert!(store.extend(&[token], Duration::from_secs(1)).is_err(), "a settled receipt is void");
 }
 
-#[tokio::test]
-async fn a_removed_consumer_holds_no_message_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut both = schema();
-    both.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned(), "two".to_owned()].into();
-    let store = Store::open(dir.path(), both.clone()).unwrap();
+/// A queue with two messages for these consumers, of which `one` is done with the first and has received the second.
+async fn half_done(dir: &tempfile::TempDir, consumers: &[&str]) -> (StoreSchema, Store, Box<dyn Lane>) {
+    let mut schema = schema();
+    schema.queues.get_mut("jobs").unwrap().consumers = consumers.iter().map(|route| (*route).to_owned()).collect();
+    let store = Store::open(dir.path(), schema.clone()).unwrap();
     let message = |data: &str| NewRecord { data: data.into(), ..NewRecord::default() };
     store.enqueue("jobs", &[message("x"), message("y")]).await.unwrap();
-    let mut source = store.queue_source(spec("one"), "jobs").unwrap();
-    let mut lane = source.next_lane().await.unwrap().unwrap();
+    let mut lane = store.queue_source(spec("one"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
     let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
     let progress = Progress::Receipts { delete: vec![batch.claims[0].token().clone()], release: vec![] };
     store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
+    (schema, store, lane)
+}
+
+#[tokio::test]
+async fn a_removed_consumer_holds_no_message_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut schema, store, lane) = half_done(&dir, &["one", "two"]).await;
     assert_eq!(store.queue_lag("nobody", "jobs").unwrap().records, 2);
-    both.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned()].into();
-    store.apply_schema(both.clone()).unwrap();
+    schema.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned()].into();
+    store.apply_schema(schema.clone()).unwrap();
     assert_eq!(store.queue_lag("nobody", "jobs").unwrap().records, 1, "deleted: only the removed one was not done");
-    drop((lane, source, store));
-    let store = Store::open(dir.path(), both).unwrap();
+    drop((lane, store));
+    let store = Store::open(dir.path(), schema).unwrap();
     let mut lane = store.queue_source(spec("one"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
     let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
     assert_eq!(batch.columns.get(0).unwrap().data(), b"y", "in flight when it closed, there again");
@@ -360,18 +365,9 @@ async fn a_removed_consumer_holds_no_message_back() {
 #[tokio::test]
 async fn consumers_that_are_removed_together_hold_no_message_back() {
     let dir = tempfile::tempdir().unwrap();
-    let mut three = schema();
-    three.queues.get_mut("jobs").unwrap().consumers = ["one", "two", "three"].map(str::to_owned).into();
-    let store = Store::open(dir.path(), three.clone()).unwrap();
-    let message = |data: &str| NewRecord { data: data.into(), ..NewRecord::default() };
-    store.enqueue("jobs", &[message("x"), message("y")]).await.unwrap();
-    let mut source = store.queue_source(spec("one"), "jobs").unwrap();
-    let mut lane = source.next_lane().await.unwrap().unwrap();
-    let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
-    let progress = Progress::Receipts { delete: vec![batch.claims[0].token().clone()], release: vec![] };
-    store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
-    three.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned()].into();
-    store.apply_schema(three).unwrap();
+    let (mut schema, store, _lane) = half_done(&dir, &["one", "two", "three"]).await;
+    schema.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned()].into();
+    store.apply_schema(schema).unwrap();
     assert_eq!(store.queue_lag("nobody", "jobs").unwrap().records, 1, "deleted: only the removed ones were not done");
 }
 
