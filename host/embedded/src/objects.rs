@@ -68,7 +68,7 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
     };
     object_path::check_object(object).map_err(StageError::Refused)?;
     path::check(&object.path).map_err(|why| refused(&object.path, &why))?;
-    std::fs::create_dir_all(root.join(STAGING)).map_err(|e| fault(root, e))?;
+    std::fs::create_dir_all(root.join(STAGING)).map_err(|e| fault(&root.join(STAGING), e))?;
     // The manifest names its files from the root of the file system: the next start may be in another directory.
     let root = &root.canonicalize().map_err(|e| fault(root, e))?;
     let staging = root.join(STAGING);
@@ -92,14 +92,14 @@ fn refused(path: &str, why: &str) -> StageError {
     StageError::Refused(format!("object path {path:?}: {why}"))
 }
 
-/// The final path, claimed, with its directories created with this mode. A symlink may not lead out of the store.
+/// The final path, claimed, with its directories created with this mode. A symlink may not lead out of the store, whose own
+/// path, `root`, has none.
 fn resolve(root: &Path, path: &str, mode: u32) -> Result<(PathBuf, Claim), StageError> {
-    let real_root = root.canonicalize().map_err(|e| StageError::Fault(disk_fault(root, &e)))?;
-    let mut at = real_root.clone();
+    let mut at = root.to_owned();
     let (parents, name) = path.rsplit_once('/').map_or(("", path), |(parents, name)| (parents, name));
     for segment in parents.split('/').filter(|s| !s.is_empty()) {
         at = enter(&at, segment, (path, mode))?;
-        if !at.starts_with(&real_root) {
+        if !at.starts_with(root) {
             return Err(refused(path, &format!("a symlink leads out of the store at {}", root.display())));
         }
     }
@@ -144,11 +144,7 @@ fn judge(path: &str, at: &Path, error: &std::io::Error) -> StageError {
     if Errno::from_io_error(error).is_some_and(|errno| OF_THE_PATH.contains(&errno)) {
         return refused(path, &format!("{}: {error}", at.display()));
     }
-    StageError::Fault(disk_fault(at, error))
-}
-
-fn disk_fault(at: &Path, error: &std::io::Error) -> Fault {
-    Fault::Transient(format!("{}: {error}", at.display()))
+    StageError::Fault(Fault::Transient(format!("{}: {error}", at.display())))
 }
 
 impl Staged {

@@ -18,7 +18,7 @@ use crate::codec::Damaged;
 use crate::disk::{Disk, Space, read_fault};
 use crate::records::{self, NewRecord};
 use crate::schema::QueueSchema;
-use crate::transaction::{Transaction, last_key};
+use crate::transaction::{Transaction, last_key, stored_number};
 use consumers::QueueState;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
@@ -198,11 +198,9 @@ impl MessageQueue {
 /// The highest sequence that a queue has given. In a salvaged store the record of it may be lost: a new message must not have the
 /// sequence of one that is marked as done, or that is below the first.
 fn stored_head(queue: u32, disk: &Disk) -> Result<u64, Fault> {
-    let stored = |key: Vec<u8>| -> Result<u64, Fault> {
-        let bytes = disk.space(Space::State).get(key).map_err(|e| read_fault(&e))?;
-        Ok(bytes.map_or(Ok(0), |bytes| crate::codec::trailing_number(&bytes))?)
-    };
-    let mut head = stored(keys::last(queue))?.max(stored(keys::first(queue))?.saturating_sub(1));
+    let given = stored_number(disk, keys::last(queue))?.unwrap_or_default();
+    let first = stored_number(disk, keys::first(queue))?.unwrap_or_default();
+    let mut head = given.max(first.saturating_sub(1));
     if let Some(key) = last_key(disk, Space::Queue, &keys::messages(queue))? {
         head = head.max(crate::codec::trailing_number(&key)?);
     }

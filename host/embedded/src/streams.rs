@@ -3,7 +3,7 @@
 use crate::codec::{ByteReader, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::records::{self, NewRecord};
-use crate::transaction::{Transaction, last_key};
+use crate::transaction::{Transaction, last_key, stored_number};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix;
 use fjall::Slice;
@@ -91,8 +91,7 @@ impl Log {
     /// Loads the last sequence of a partition from the disk, unless the writer has it.
     pub(crate) fn load_head(&self, partition: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         if !tx.memory.heads.contains_key(&(self.id, partition)) {
-            let given = tx.disk.space(Space::State).get(given_key(self.id, partition)).map_err(|e| read_fault(&e))?;
-            let given = given.map_or(Ok(0), |bytes| trailing_number(&bytes))?;
+            let given = stored_number(tx.disk, given_key(self.id, partition))?.unwrap_or_default();
             let head = stored_head(tx.disk, self.id, partition)?.max(given);
             tx.memory.heads.insert((self.id, partition), head);
         }

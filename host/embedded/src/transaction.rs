@@ -274,6 +274,12 @@ pub(crate) fn read_sequences(bytes: &[u8]) -> Result<(Sequences, u64), Damaged> 
     Ok((sequences, batch))
 }
 
+/// The number that is stored at a key of [`Space::State`], if there is one.
+pub(crate) fn stored_number(disk: &Disk, key: impl AsRef<[u8]>) -> Result<Option<u64>, Fault> {
+    let value = disk.space(Space::State).get(key).map_err(|e| read_fault(&e))?;
+    Ok(value.map(|bytes| trailing_number(&bytes)).transpose()?)
+}
+
 /// The last key that begins with `prefix`, as a snapshot sees it.
 pub(crate) fn last_key(disk: &Disk, space: Space, prefix: &[u8]) -> Result<Option<Slice>, Fault> {
     match disk.snapshot().prefix(disk.space(space), prefix).next_back() {

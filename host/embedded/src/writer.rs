@@ -4,16 +4,18 @@
 //!
 //! Jobs run in order, but a heavy route's job lets the waiting light jobs go first: see [`job_queue`].
 
+mod disk_budget;
 mod job_queue;
 
 use crate::clock;
 use crate::disk::mark::{Mark, MarkFile};
-use crate::disk::{Disk, describe, full};
+use crate::disk::{Disk, describe};
 use crate::transaction::{Transaction, WriterMemory};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
 pub use job_queue::GROUP_BYTES;
 
+use disk_budget::DiskBudget;
 use job_queue::JobQueue;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -288,7 +290,7 @@ impl WriterSetup {
     /// Runs the next group; gives the estimated bytes of its jobs.
     fn group(&mut self, queue: &mut JobQueue) -> usize {
         let mut mode = PersistMode::Buffer;
-        let (mut room, mut group) = (self.room(), queue.group());
+        let (mut room, mut group) = (DiskBudget::of(&self.disk), queue.group());
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
         let mut finishes = Vec::new();
         while let Some(job) = group.next(transaction.spent) {
@@ -335,18 +337,13 @@ impl WriterSetup {
 
     fn tick(&mut self) {
         // A write that fails halfway ends the store, and this one can wait.
-        if self.failed.borrow().is_some() || self.room().free < self.reserve / 2 {
+        if self.failed.borrow().is_some() || !DiskBudget::of(&self.disk).has(Demand::Frees, 0, self.reserve) {
             return;
         }
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
         (self.tick)(&mut transaction);
         // `finish` has stored a failure in `failed`, which refuses every later job.
         let _ = finish(&mut transaction, PersistMode::Buffer, &self.failed);
-    }
-
-    fn room(&self) -> DiskBudget {
-        // If the file system does not report its free space, the write is tried: it fails by itself on a full disk.
-        DiskBudget { free: self.disk.available().unwrap_or(u64::MAX), path: self.disk.path.display().to_string() }
     }
 }
 
@@ -373,28 +370,4 @@ fn broken(reason: &str) -> Fault {
     Fault::Permanent(format!(
         "the store stopped writing after an error of its disk: {reason}; nothing acknowledged is lost: mend the disk and start the router again"
     ))
-}
-
-/// Bytes that a group may still write.
-struct DiskBudget {
-    free: u64,
-    path: String,
-}
-
-impl DiskBudget {
-    fn take(&mut self, job: &WriterJob, reserve: u64) -> Result<(), Fault> {
-        // Written twice: once to the journal, later to a table.
-        let need = (job.bytes as u64).saturating_mul(2);
-        let floor = match job.demand {
-            Demand::Durable | Demand::Written => reserve,
-            Demand::Frees => reserve / 2,
-            // A store on a full disk can still be opened and read.
-            Demand::Alone => 0,
-        };
-        if self.free < floor.saturating_add(need) {
-            return Err(Fault::Transient(full(&self.path, self.free, reserve)));
-        }
-        self.free -= need;
-        Ok(())
-    }
 }

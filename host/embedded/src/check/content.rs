@@ -7,11 +7,10 @@ mod state;
 
 use super::StoreCounts;
 use crate::catalog::names::StoredNames;
-use crate::codec::trailing_number;
 use crate::damage::Damage;
 use crate::disk::mark::Mark;
-use crate::disk::{self, DATABASE, Disk, Space, read_fault};
-use crate::transaction::NAMES;
+use crate::disk::{self, DATABASE, Disk};
+use crate::transaction::{NAMES, stored_number};
 use esclusa_flow::fault::Fault;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -64,8 +63,7 @@ impl Content {
 
     /// Checks that every name has entries of its own, and that the next one will.
     fn ids(&mut self, names: &StoredNames, disk: &Disk) -> Result<(), Fault> {
-        let given = disk.space(Space::State).get(NAMES).map_err(|e| read_fault(&e))?;
-        let given = given.map_or(Ok(0), |bytes| trailing_number(&bytes))?;
+        let given = stored_number(disk, NAMES)?.unwrap_or_default();
         let mut used = BTreeSet::new();
         for (what, id) in names.ids() {
             if !used.insert(id) {

@@ -4,6 +4,7 @@ use super::consumer::Consumer;
 use super::keys;
 use crate::codec::{Damaged, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
+use crate::transaction::stored_number;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +21,9 @@ pub(crate) struct QueueState {
 impl QueueState {
     /// Loads consumers, finished messages and receive counts from the disk.
     pub(crate) fn load(queue: u32, disk: &Disk) -> Result<QueueState, Fault> {
-        let noted = disk.space(Space::State).get(keys::first(queue)).map_err(|e| read_fault(&e))?;
         // Receipts of an earlier run are never valid: numbers start with the time.
         let nonce = crate::clock::wall_millis() << 16;
-        let first = noted.map_or(Ok(1), |bytes| trailing_number(&bytes))?;
+        let first = stored_number(disk, keys::first(queue))?.unwrap_or(1);
         let mut state = QueueState { first, consumers: BTreeMap::new(), routes: BTreeMap::new(), nonce };
         let snapshot = disk.snapshot();
         let prefix = keys::consumers(queue);

@@ -6,6 +6,7 @@ use crate::disk::{Disk, Space, read_fault};
 use crate::queues::keys;
 use crate::records::StoredRecord;
 use crate::streams::{prefix, read_change, stored_first};
+use crate::transaction::stored_number;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use std::collections::BTreeSet;
@@ -53,8 +54,7 @@ impl Content {
                 left += u64::from(!keys::parts(&key).is_some_and(|(sequence, _)| messages.contains(&sequence)));
             }
         }
-        let given = disk.space(Space::State).get(keys::last(id)).map_err(|e| read_fault(&e))?;
-        let given = given.map_or(Ok(0), |bytes| trailing_number(&bytes))?;
+        let given = stored_number(disk, keys::last(id))?.unwrap_or_default();
         if messages.last().is_some_and(|last| *last > given) {
             self.found(&what, "the last number that was given is below those of its messages");
         }
