@@ -1,5 +1,6 @@
 //! Code of plugins that one router of these tests has compiled, for the others: each has a data directory of its own, and would compile
-//! its plugins again, which is most of the work of its first start. A test that is about compiling starts its router with `spawn`.
+//! its plugins again, which is most of the work of its first start. A test that is about compiling starts its router with
+//! `launch` or `run`.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -19,10 +20,10 @@ static KEPT: LazyLock<PathBuf> = LazyLock::new(|| {
     kept
 });
 
-/// Makes a data directory, if there is none, with all code that was kept.
+/// Makes a data directory, if there is none, and puts all code that was kept into its cache, unless a router has made that.
 pub(crate) fn lend(data: &Path) {
-    if !data.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(data.join("cache")).unwrap();
+    DirBuilder::new().recursive(true).mode(0o700).create(data).unwrap();
+    if DirBuilder::new().mode(0o700).create(data.join("cache")).is_ok() {
         let key = OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join("cache.key"));
         key.unwrap().write_all(&KEY).unwrap();
         copy(&KEPT, &data.join("cache")).unwrap();
@@ -44,7 +45,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         let whole = to.join(path.file_name().unwrap_or_default());
         if path.extension().is_some_and(|extension| extension == "cwasm") && !whole.exists() {
             let part = to.join(format!("{}.part", NUMBER.fetch_add(1, Ordering::Relaxed)));
-            fs::copy(&path, &part)?;
+            fs::hard_link(&path, &part).or_else(|_| fs::copy(&path, &part).map(drop))?;
             fs::rename(part, whole)?;
         }
     }

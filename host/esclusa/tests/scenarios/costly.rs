@@ -121,7 +121,7 @@ fn a_signal_ends_a_router_that_still_compiles_its_first_plugins() {
     let mut router = Router::new(&routes(&["bomb".to_owned(), "good".to_owned()]));
     router.deploy("bomb.wasm", bomb(0));
     router.deploy("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
-    router.spawn(&[]);
+    router.launch(&["run"], &[]);
     router.until("the good one is compiled", |router| router.log().contains("plugin compiled"));
     assert_eq!(router.log().matches("compiling a plugin").count(), 2, "{}", router.log());
     assert!(!router.children().is_empty(), "{}", router.log());
@@ -133,7 +133,7 @@ fn a_file_that_two_routes_use_is_compiled_once() {
     let names = ["good".to_owned(), "other".to_owned()];
     let mut router = Router::new(&routes(&names).replace("other.wasm", "good.wasm"));
     router.deploy("good.wasm", std::fs::read(plugins().join("etl.wasm")).unwrap());
-    router.spawn(&[]);
+    router.launch(&["run"], &[]);
     router.until_ready();
     assert_eq!(router.log().matches("compiling a plugin").count(), 1, "{}", router.log());
     assert_eq!(router.signal("TERM"), 0);

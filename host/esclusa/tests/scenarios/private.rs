@@ -12,7 +12,8 @@ fn the_store_is_for_one_account_whichever_command_makes_it() {
     for command in [send, &["run", "--until-idle"], &["invoke", "orders", "--event", "orders.jsonl", "--live"]] {
         let router = Router::new(ORDERS);
         router.write("orders.jsonl", "{\"order_id\": \"a\"}\n");
-        router.ok(command);
+        let output = router.run(command);
+        assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
         let mut left = vec![router.path("data")];
         while let Some(path) = left.pop() {
             let about = std::fs::symlink_metadata(&path).unwrap();

@@ -99,7 +99,7 @@ fn a_file_that_is_not_the_pinned_one_is_not_even_compiled() {
         serde_json::from_str(&router.ok(&["plugin", "inspect", "aggregate.wasm", "--json"])).unwrap();
     let pin = inspected["sha256"].as_str().unwrap();
     router.configure(&COUNTING.replace("batch_size", &format!("sha256 = \"{pin}\"\nbatch_size")));
-    router.spawn(&[]);
+    router.launch(&["run"], &[]);
     router.until_ready();
     let compiled = |router: &Router| router.log().matches("compiling a plugin").count();
     assert_eq!(compiled(&router), 1);

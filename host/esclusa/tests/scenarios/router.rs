@@ -58,15 +58,23 @@ impl Router {
         self.command(args).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Runs a command that must succeed; gives its standard output.
+    /// Runs a command that must succeed; gives its standard output. `run` finds plugins that were compiled before.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let runs = args.first() == Some(&"run");
+        if runs {
+            compiled::lend(&self.path("data"));
+        }
         let output = self.run(args);
+        if runs {
+            compiled::keep(&self.path("data"));
+        }
         assert!(output.status.success(), "{args:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts `esclusa run` with further arguments, and does not wait.
+    /// Starts `esclusa run` with further arguments and with plugins that were compiled before, and does not wait.
     pub(crate) fn spawn(&mut self, args: &[&str]) {
+        compiled::lend(&self.path("data"));
         self.launch(&[&["run"], args].concat(), &[]);
     }
 
@@ -89,16 +97,15 @@ impl Router {
         self.child = Some(command.spawn().unwrap());
     }
 
-    /// Starts `esclusa run` with plugins that were compiled before, and waits until it is ready.
+    /// Starts `esclusa run`, and waits until it is ready.
     pub(crate) fn start(&mut self) {
-        compiled::lend(&self.path("data"));
         self.spawn(&[]);
         self.until_ready();
-        compiled::keep(&self.path("data"));
     }
 
     pub(crate) fn until_ready(&mut self) {
         self.until("the router is ready", |router| router.get("/readyz").is_some());
+        compiled::keep(&self.path("data"));
     }
 
     /// Waits until something holds.
@@ -122,6 +129,7 @@ impl Router {
         let began = Instant::now();
         loop {
             if let Some(status) = child.try_wait().unwrap() {
+                compiled::keep(&self.path("data"));
                 return status.code().unwrap_or(-1);
             }
             if began.elapsed() > PATIENCE * 3 {

@@ -142,7 +142,7 @@ fn waiting(router: &mut Router, args: &[&str], file: &str) -> Child {
 #[test]
 fn commands_wait_for_a_router_that_compiles_and_say_so() {
     let mut router = Router::new(ORDERS);
-    router.spawn(&[]);
+    router.launch(&["run"], &[]);
     router.until("a plugin is being compiled", |router| !router.children().is_empty());
     let compilers = router.children();
     signal(&compilers, "STOP");
@@ -170,7 +170,7 @@ fn commands_wait_for_a_router_that_compiles_and_say_so() {
 #[test]
 fn a_router_without_an_api_is_waited_for_until_it_runs_and_then_said_to_have_none() {
     let mut router = Router::new(&ORDERS.replace("[admin]\nlisten = \"127.0.0.1:0\"\n", ""));
-    router.spawn(&[]);
+    router.launch(&["run"], &[]);
     router.until("a plugin is being compiled", |router| !router.children().is_empty());
     let compilers = router.children();
     signal(&compilers, "STOP");
@@ -187,7 +187,7 @@ fn a_router_without_an_api_is_waited_for_until_it_runs_and_then_said_to_have_non
 #[test]
 fn a_router_that_was_killed_while_it_started_holds_up_no_command() {
     let mut router = Router::new(ORDERS);
-    router.spawn(&[]);
+    router.launch(&["run"], &[]);
     router.until("a plugin is being compiled", |router| phase(router) == "compiling");
     router.signal("KILL");
     assert_eq!(phase(&router), "compiling", "its file is left");
