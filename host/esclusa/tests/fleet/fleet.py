@@ -5,7 +5,7 @@ every record's item is there with all fields, totals that are written exactly on
   fleet.py ESCLUSA PLUGINS [RECORDS [SEED [KILLS]]]
 
 ESCLUSA is the binary, PLUGINS the directory of the plugins; two processes are killed if KILLS is not given. Endpoints and credentials come from the environment
-(scripts/servers.sh run …)."""
+(scripts/servers.sh run …). A directory of FLEET_DATA is what every member's data directory begins with."""
 import collections
 import concurrent.futures
 import decimal
@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,6 +179,8 @@ class Member:
     def __init__(self, esclusa, directory, routes):
         self.esclusa, self.directory, self.lives = esclusa, directory, 0
         directory.mkdir()
+        if first := os.environ.get("FLEET_DATA"):
+            shutil.copytree(first, directory / "data")
         (directory / "routes.toml").write_text(routes, encoding="utf-8")
         self.start()
 

@@ -1,7 +1,7 @@
 //! Kafka: what the program shows and does around it. Tests on a broker are left out where `scripts/servers.sh` has started none: it needs
 //! Java 17 and Maven.
 
-use super::router::{Router, plugins, python, server};
+use super::router::{Router, python};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -22,14 +22,7 @@ fn fleet(held: &str) {
     if brokers(held).is_none() {
         return;
     }
-    server("DYNAMODB");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fleet/group.py");
-    let mut command = Command::new(python());
-    command.arg(script).arg(env!("CARGO_BIN_EXE_esclusa")).arg(plugins()).args([held, RECORDS, "1"]);
-    let output = command.env_remove("ESCLUSA_CONFIG").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    println!("{said}");
+    super::fleet::check("group.py", &[held, RECORDS, "1"]);
 }
 
 #[test]

@@ -58,14 +58,14 @@ impl Router {
         self.command(args).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Runs a command that must succeed; gives its standard output. `run` finds plugins that were compiled before.
+    /// Runs a command that must succeed; gives its standard output. If it runs plugins, it finds those that were compiled before.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
-        let runs = args.first() == Some(&"run");
-        if runs {
+        let loads = args.first().is_some_and(|command| ["run", "validate", "invoke"].contains(command));
+        if loads {
             compiled::lend(&self.path("data"));
         }
         let output = self.run(args);
-        if runs {
+        if loads {
             compiled::keep(&self.path("data"));
         }
         assert!(output.status.success(), "{args:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
