@@ -10,6 +10,7 @@ use crate::instance::Instance;
 use crate::instance_pool::InstancePool;
 use crate::load::CompiledPlugin;
 use crate::load_error::LoadError;
+use crate::run_permits::ReserveToken;
 use crate::sandbox::{SandboxCore, run_on};
 use crate::trap;
 use esclusa_flow::BoxFuture;
@@ -51,6 +52,8 @@ struct RouteCalls {
     kept: InstancePool<Instance>,
     /// Permits of this route: at most half of the sandbox's, so that one route cannot keep all the others from running.
     share: Semaphore,
+    /// For one call at a time, a permit that other routes cannot hold.
+    reserve: ReserveToken,
 }
 
 impl std::fmt::Debug for ConfiguredPlugin {
@@ -78,6 +81,7 @@ impl CompiledPlugin {
             settings,
             rate: Arc::default(),
             share: Semaphore::new(permits_per_route(inner)),
+            reserve: ReserveToken::default(),
         });
         // Boxed, so that wasmtime's generic code is compiled in this crate only.
         Box::pin(async move {
@@ -96,7 +100,7 @@ fn permits_per_route(inner: &SandboxCore) -> usize {
 
 impl RouteCalls {
     async fn configure(&self) -> Result<(), LoadError> {
-        let _permit = self.program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
+        let _permit = self.program.inner.running.of_new().await.map_err(|_| LoadError::Stopped)?;
         let mut instance = self.instance();
         match timeout(self.settings.limits.time, instance.initialise(&self.settings.config)).await {
             Ok(Ok(())) => {}
@@ -124,9 +128,7 @@ impl RouteCalls {
         let stopped = |_| trap::host_fault("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
         let permits = &self.program.inner.running;
-        // The route has no other call running, so it may also take a reserved permit and need not wait for other routes.
-        let first = self.share.available_permits().saturating_add(1) >= permits_per_route(&self.program.inner);
-        let _permit = if first { permits.first().await } else { permits.further().await }.map_err(stopped)?;
+        let _permit = permits.of_route(&self.reserve).await.map_err(stopped)?;
         let (mut instance, ready) = match self.kept.take() {
             Some(kept) => (kept, true),
             None => (self.instance(), false),

@@ -48,14 +48,16 @@ impl Sandbox {
     /// [`LoadError`], which says what was found and what is expected.
     pub fn load(&self, file: PluginFile) -> BoxFuture<'_, Result<CompiledPlugin, LoadError>> {
         // Boxed, so that wasmtime's generic code is compiled in this crate only.
-        Box::pin(async move {
-            let digest = file.digest.clone();
-            let component = compiled(&self.0, file).await?;
-            let program = Arc::new(checked_component::program(&self.0, &component)?);
-            let info = describe(&program).await?;
-            check_lengths(&info)?;
-            Ok(CompiledPlugin { digest, info: Arc::new(info), program })
-        })
+        Box::pin(async move { self.load_file(file).await.map_err(LoadError::visible) })
+    }
+
+    async fn load_file(&self, file: PluginFile) -> Result<CompiledPlugin, LoadError> {
+        let digest = file.digest.clone();
+        let component = compiled(&self.0, file).await?;
+        let program = Arc::new(checked_component::program(&self.0, &component)?);
+        let info = describe(&program).await?;
+        check_lengths(&info)?;
+        Ok(CompiledPlugin { digest, info: Arc::new(info), program })
     }
 }
 
@@ -104,7 +106,7 @@ async fn describe(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadErr
 
 async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadError> {
     let limits = program.inner.config.describe;
-    let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
+    let _permit = program.inner.running.of_new().await.map_err(|_| LoadError::Stopped)?;
     let mut instance = Instance::new(program, &"describe".into(), (&Arc::default(), &Secrets::default()), limits);
     let asked = timeout(limits.time, async {
         instance.start().await?;

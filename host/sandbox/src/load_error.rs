@@ -1,6 +1,7 @@
 //! Why a plugin cannot be loaded. Each message names what was found and what is expected, and how to mend it.
 
 use crate::contract::CONTRACT;
+use crate::guest_log::escape;
 use esclusa_flow::call_output::CallError;
 use esclusa_flow::verdict::cut;
 use std::path::PathBuf;
@@ -118,6 +119,33 @@ pub enum LoadError {
     /// The sandbox is shutting down.
     #[error("the sandbox is shutting down")]
     Stopped,
+}
+
+/// Bytes of a name out of a plugin's file that a message contains.
+const NAME: usize = 256;
+/// Bytes of what the validator or the compiler says of a file.
+const DETAIL: usize = 1 << 10;
+
+impl LoadError {
+    /// The same error, with the texts out of the plugin's file cut and visible on one line: a file of unknown origin moves no cursor,
+    /// forges no line and fills no log.
+    pub(crate) fn visible(self) -> Self {
+        let detail = |text: String| escape(text.as_bytes(), DETAIL);
+        match self {
+            LoadError::Malformed(why) => LoadError::Malformed(detail(why)),
+            LoadError::Proposal { proposal, detail: place } => LoadError::Proposal { proposal, detail: detail(place) },
+            LoadError::Bomb(what) => LoadError::Bomb(detail(what)),
+            LoadError::Compile(why) => LoadError::Compile(detail(why)),
+            LoadError::Imports(names) => {
+                LoadError::Imports(names.into_iter().map(|name| escape(name.as_bytes(), NAME)).collect())
+            }
+            LoadError::Exports { missing, found } => LoadError::Exports { missing, found: detail(found) },
+            LoadError::Signature { export, expected, detail: difference } => {
+                LoadError::Signature { export, expected, detail: detail(difference) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Bytes of a plugin's reason that a message contains.

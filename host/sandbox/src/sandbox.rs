@@ -23,9 +23,8 @@ pub struct SandboxConfig {
     /// The directory that keeps compiled code between runs of the process; `None`: every run compiles. The directory is
     /// made if it is missing, and closed to other users; its key is in the file beside it that ends in `.key`.
     pub cache_dir: Option<PathBuf>,
-    /// Instances that run at the same time; further calls wait. One route has at most half of them, and a quarter
-    /// more is reserved for
-    /// routes that have none running. As many instances again may be kept for reuse.
+    /// Instances that run at the same time; further calls wait. One route has at most half of them, and one of a
+    /// quarter more, the reserve. As many instances again may be kept for reuse.
     pub instances: u32,
     /// The runtime that guests run on, with timers; `None`: the one that a call is made from. A guest that computes
     /// yields only at every [`TICK`], so tasks that must be prompt do not belong on these threads.
@@ -52,8 +51,7 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// Most guests that run at the same time: [`SandboxConfig::instances`] and the reserve for routes that have none
-    /// running.
+    /// Most guests that run at the same time: [`SandboxConfig::instances`] and the reserve.
     #[must_use]
     pub fn most_running(&self) -> u32 {
         self.instances.saturating_add(RunPermits::reserve(self.instances))

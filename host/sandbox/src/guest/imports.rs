@@ -4,7 +4,7 @@ use super::{Fault, Guest, LogLevel, LogOrigin};
 use crate::contract::convert::{attributes, item};
 use crate::contract::{effects, items, log, metrics, objects, tables};
 use crate::guest_log;
-use crate::guest_metrics::MetricValue;
+use crate::guest_metrics::{LABELS, MetricValue};
 use esclusa_flow::item::Item;
 use esclusa_flow::reads::{
     ItemPage, ObjectBytes, ObjectList, ObjectPage, ObjectRead, ReadError, Reads, Selection, TableScan,
@@ -48,6 +48,14 @@ impl Guest {
     }
 }
 
+/// Bytes that an element of a list counts as, besides its texts: it is allocated, moved and freed.
+const ELEMENT: usize = 16;
+
+/// Bytes that an item of a guest counts as.
+fn weight(item: &Item) -> usize {
+    item.size().saturating_add(item.parts().saturating_mul(ELEMENT))
+}
+
 type Answer<T, E> = wasmtime::Result<Result<T, E>>;
 
 impl tables::Host for Guest {
@@ -60,7 +68,8 @@ impl tables::Host for Guest {
     async fn get(&mut self, table: String, key: items::Item) -> Answer<Option<items::Item>, tables::Error> {
         let key = item(key);
         let size = |found: &Option<Item>| found.iter().map(Item::size).sum();
-        let answer = self.read(key.size(), |reads| async move { reads.get(&table, &key).await }, size).await?;
+        let bytes = table.len().saturating_add(weight(&key));
+        let answer = self.read(bytes, |reads| async move { reads.get(&table, &key).await }, size).await?;
         Ok(answer.map(|found| found.map(attributes)).map_err(Into::into))
     }
 
@@ -70,7 +79,7 @@ impl tables::Host for Guest {
         keys: Vec<items::Item>,
     ) -> Answer<Vec<Option<items::Item>>, tables::Error> {
         let keys: Vec<Item> = keys.into_iter().map(item).collect();
-        let bytes = keys.iter().map(Item::size).sum();
+        let bytes = keys.iter().map(|key| weight(key).saturating_add(ELEMENT)).fold(table.len(), usize::saturating_add);
         let size = |found: &Vec<Option<Item>>| found.iter().flatten().map(Item::size).sum();
         let answer = self.read(bytes, |reads| async move { reads.get_many(&table, &keys).await }, size).await?;
         let lowered = |found: Vec<Option<Item>>| found.into_iter().map(|item| item.map(attributes)).collect();
@@ -79,7 +88,10 @@ impl tables::Host for Guest {
 
     async fn query(&mut self, selection: tables::Selection) -> Answer<Vec<items::Item>, tables::Error> {
         let selection: Selection = selection.into();
-        let bytes = selection.key.size().saturating_add(selection.filter.size());
+        let names = selection.table.len().saturating_add(selection.index.as_ref().map_or(0, String::len));
+        let comparisons = selection.key.0.len().saturating_add(selection.filter.0.len()).saturating_mul(ELEMENT);
+        let texts = selection.key.size().saturating_add(selection.filter.size());
+        let bytes = names.saturating_add(comparisons).saturating_add(texts);
         let size = |found: &Vec<Item>| found.iter().map(Item::size).sum();
         let answer = self.read(bytes, |reads| async move { reads.query(&selection).await }, size).await?;
         Ok(answer.map(|found| found.into_iter().map(attributes).collect()).map_err(Into::into))
@@ -91,7 +103,7 @@ impl tables::Host for Guest {
         token: Option<String>,
         limit: Option<u32>,
     ) -> Answer<tables::Page, tables::Error> {
-        let bytes = token.as_ref().map_or(0, String::len);
+        let bytes = table.len().saturating_add(token.as_ref().map_or(0, String::len));
         let scan = TableScan { table, token, limit };
         let size = |page: &ItemPage| page.items.iter().map(Item::size).sum();
         let answer = self.read(bytes, |reads| async move { reads.scan(&scan).await }, size).await?;
@@ -106,7 +118,7 @@ impl objects::Host for Guest {
         path: String,
         range: Option<objects::ByteRange>,
     ) -> Answer<Option<objects::Object>, objects::Error> {
-        let bytes = path.len();
+        let bytes = store.len().saturating_add(path.len());
         let read = ObjectRead { store, path, range: range.map(|range| (range.offset, range.length)) };
         let size = |found: &Option<ObjectBytes>| found.as_ref().map_or(0, |object| object.bytes.len());
         let answer = self.read(bytes, |reads| async move { reads.object(&read).await }, size).await?;
@@ -119,7 +131,9 @@ impl objects::Host for Guest {
         prefix: String,
         token: Option<String>,
     ) -> Answer<objects::Page, objects::Error> {
-        let bytes = prefix.len().saturating_add(token.as_ref().map_or(0, String::len));
+        let bytes = [store.len(), prefix.len(), token.as_ref().map_or(0, String::len)]
+            .into_iter()
+            .fold(0, usize::saturating_add);
         let list = ObjectList { store, prefix, token };
         let size = |page: &ObjectPage| page.entries.iter().map(|(path, _)| path.len()).sum();
         let answer = self.read(bytes, |reads| async move { reads.objects(&list).await }, size).await?;
@@ -146,9 +160,12 @@ impl log::Host for Guest {
 impl Guest {
     fn metric(&mut self, name: String, labels: metrics::Labels, value: MetricValue) -> wasmtime::Result<()> {
         self.count_host_call()?;
-        let of_labels = labels.iter().map(|(label, value)| label.len().saturating_add(value.len())).sum::<usize>();
-        self.meter.host_bytes(name.len().saturating_add(of_labels))?;
-        let labels = labels.into_iter().map(|(label, text)| (self.journal.masked(label), self.journal.masked(text)));
+        let of_label =
+            |(label, text): &(String, String)| label.len().saturating_add(text.len()).saturating_add(ELEMENT);
+        self.meter.host_bytes(labels.iter().map(of_label).fold(name.len(), usize::saturating_add))?;
+        // One more than a metric may have is refused, as all of them would be.
+        let labels = labels.into_iter().take(LABELS + 1);
+        let labels = labels.map(|(label, text)| (self.journal.masked(label), self.journal.masked(text)));
         self.metrics.add(self.journal.masked(name), labels.collect(), value);
         Ok(())
     }

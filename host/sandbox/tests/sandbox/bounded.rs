@@ -66,6 +66,27 @@ async fn what_all_host_calls_together_look_at_is_limited() {
     assert!(failure.message.contains("1048576 bytes"), "{failure:?}");
 }
 
+#[tokio::test]
+async fn names_and_the_elements_of_lists_count_as_bytes_of_host_calls() {
+    let get = r#"(import "esclusa:router/tables@0.2.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#;
+    let count = r#"(import "esclusa:router/metrics@0.2.0" "count" (func $count (param i32 i32 i32 i32 i64)))"#;
+    // A name of 64 KiB of zeros again and again; 60,000 labels without a name and a text.
+    let long = "(call $get (i32.const 0) (i32.const 65536) (i32.const 0) (i32.const 0) (i32.const 4096))";
+    let many = "(call $count (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 60000) (i64.const 1))";
+    for (import, call) in [(get, long), (count, many)] {
+        let core = Core {
+            memory: r#"(memory (export "memory") 250)"#,
+            module: import.to_owned(),
+            ..Core::handling(&format!("(loop $again {call} (br $again)) (i32.const 1024)"))
+        };
+        let loaded = sandbox().load(esclusa_sandbox::PluginFile::of("asks", core.build()).unwrap()).await.unwrap();
+        let limits = Limits { host_bytes: 1 << 20, host_calls: 1000, ..tight() };
+        let plugin = loaded.configure(crate::support::settings("{}", limits)).await.unwrap();
+        let failure = failure(&plugin).await;
+        assert_eq!(failure.kind, FailureKind::HostcallBytes, "{call}: {failure:?}");
+    }
+}
+
 /// A custom section.
 fn custom(name: &str, data: &[u8]) -> Vec<u8> {
     let number = |mut n: usize| {

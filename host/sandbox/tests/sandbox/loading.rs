@@ -124,6 +124,28 @@ async fn every_unmet_import_is_listed() {
     }
 }
 
+#[tokio::test]
+async fn names_of_a_file_are_shown_on_one_line_and_cut() {
+    // The escape sequence would clear the screen, and the line would look like one of the log.
+    let forged = r"a\1b[2J\0a2026-11-30T00:00:00Z ERROR forged\u{202e}";
+    for name in [forged, &"x".repeat(50_000)] {
+        let imports = format!("(component (import \"url=<{name}>\" (instance)))");
+        let error = load(&sandbox(), wat::parse_str(imports).unwrap()).await.unwrap_err();
+        assert!(matches!(error, LoadError::Imports(_)), "{error}");
+        shown(&error);
+    }
+    // A name that the validator refuses is in its message.
+    let malformed = wat::parse_str("(component (import \"\\1b[2J\\0aforged\" (instance)))").unwrap();
+    let error = load(&sandbox(), malformed).await.unwrap_err();
+    assert!(matches!(error, LoadError::Malformed(_)), "{error}");
+    shown(&error);
+}
+
+fn shown(error: &LoadError) {
+    let text = error.to_string();
+    assert!(text.len() < 3_000 && !text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
+}
+
 /// A component of another WIT.
 fn of(wit: &str, core: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();

@@ -229,7 +229,8 @@ async fn a_client_that_opens_requests_and_takes_them_back_loses_its_connection()
     let mut said = Vec::new();
     let ended = tokio::time::timeout(PATIENCE, flood.read_to_end(&mut said)).await;
     assert!(ended.is_ok(), "the connection is left open");
-    let codes: Vec<_> = frames(&said).filter(|(kind, _)| *kind == GOAWAY).map(|(_, payload)| payload[4..8].to_vec()).collect();
+    let codes: Vec<_> =
+        frames(&said).filter(|(kind, _)| *kind == GOAWAY).map(|(_, payload)| payload[4..8].to_vec()).collect();
     assert_eq!(codes.last(), Some(&ENHANCE_YOUR_CALM.to_be_bytes().to_vec()), "{said:?}");
     let other = handshake(TcpStream::connect(&address).await.unwrap()).await;
     assert_eq!(ask(&other, "GET", "/v1/things/1", "").await.unwrap().0, 201, "others are served");
