@@ -25,7 +25,7 @@ mod syntax;
 
 pub use codes::Code;
 pub use effective::effective;
-pub use load::{LoadedConfig, files_named, load, parse};
+pub use load::{LoadedConfig, engine_named, files_named, load, parse, too_deep};
 pub use locator::{ConfigPlace, Locator};
 pub use nearest::nearest;
 pub use reference::reference;

@@ -5,8 +5,10 @@ use crate::codes::Code;
 use crate::locator::Locator;
 use crate::plan::Plan;
 use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
+use crate::shape::root::{ENGINE, ENGINE_PATH};
 use crate::syntax::interpolation::Interpolation;
-use crate::syntax::toml_document;
+use crate::syntax::toml_tree::{TomlNode, TomlValue};
+use crate::syntax::{nesting, section_reader, toml_document};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,6 @@ pub struct LoadedConfig {
 /// All problems of the file.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedConfig, Problems> {
     let name = path.display().to_string();
-    let base = path.parent().unwrap_or(Path::new(""));
     let unreadable = |reason: &str| {
         let help = "name the file with -c FILE or ESCLUSA_CONFIG; the default is routes.toml in the working directory";
         let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}")).help(help);
@@ -39,19 +40,47 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedC
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(&lower_case(&error.to_string())))?;
     let text = String::from_utf8(bytes).map_err(|error| unreadable(&lower_case(&error.utf8_error().to_string())))?;
-    parse(&text, &name, base, env)
+    parse(&text, &name, base(path), env)
 }
 
 /// The files that a file names with `${file:PATH}`, whether or not it has mistakes: when one of them comes, it may have none.
 #[must_use]
 pub fn files_named(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<PathBuf> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let source = SourceText::new(&path.display().to_string(), &text);
-    let base = path.parent().unwrap_or(Path::new(""));
-    let interpolation = Interpolation { env, base, files: RefCell::default() };
-    // Its problems have been reported by who read it before.
-    let _ = toml_document::read(&source, &interpolation, &Findings::default());
+    let interpolation = Interpolation { env, base: base(path), files: RefCell::default() };
+    let _ = tree(&text, path, &interpolation);
     interpolation.files.into_inner()
+}
+
+/// The engine's directory, from a file that may have mistakes elsewhere; `None` if it is not TOML.
+#[must_use]
+pub fn engine_named(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let interpolation = Interpolation { env, base: base(path), files: RefCell::default() };
+    let root = tree(&text, path, &interpolation)?;
+    let written = root.table()?.get(ENGINE.name).and_then(|engine| engine.table()?.get(ENGINE_PATH.name));
+    match written.map(|node| &node.value) {
+        Some(TomlValue::Text(text)) => Some(base(path).join(&text.text)),
+        Some(_) => None,
+        None => Some(base(path).join(section_reader::default(&ENGINE_PATH))),
+    }
+}
+
+/// True if tables and lists are nested deeper than anybody may read them.
+#[must_use]
+pub fn too_deep(text: &str) -> bool {
+    nesting::too_deep(text).is_some()
+}
+
+/// The directory of a file.
+fn base(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// A file as a tree. Its problems have been reported by who read it before.
+fn tree(text: &str, path: &Path, interpolation: &Interpolation<'_>) -> Option<TomlNode> {
+    let source = SourceText::new(&path.display().to_string(), text);
+    toml_document::read(&source, interpolation, &Findings::default())
 }
 
 /// Reads the text of a file: `name` is the file's name in messages, `base` its directory.

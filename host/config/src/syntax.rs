@@ -2,6 +2,7 @@
 //! meaning of the values is the matter of `check`.
 
 pub(crate) mod interpolation;
+pub(crate) mod nesting;
 pub(crate) mod repeated_keys;
 pub(crate) mod scalar;
 pub(crate) mod section_reader;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// All mistakes in it, or everything that it names on AWS or in Kafka if this build has none of it.
 pub(crate) fn read(path: &Path) -> Result<LoadedConfig, Problems> {
-    let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
+    let loaded = esclusa_config::load(path, &environment)?;
     // The configuration crate does not know the features of this build.
     let mut missing = if cfg!(feature = "aws") { Vec::new() } else { on_aws(&loaded) };
     if !cfg!(feature = "kafka") {
@@ -23,6 +23,11 @@ pub(crate) fn read(path: &Path) -> Result<LoadedConfig, Problems> {
     }
     missing.sort_by_key(|diagnostic| diagnostic.span.start);
     if missing.is_empty() { Ok(loaded) } else { Err(Problems(missing)) }
+}
+
+/// A variable of the process.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// An error for everything that a configuration names in Kafka: for a build without Kafka.
@@ -72,10 +77,7 @@ fn on_aws(loaded: &LoadedConfig) -> Vec<Diagnostic> {
 /// The engine's directory, from a configuration that may have mistakes elsewhere; `None` if it is not TOML.
 #[must_use]
 pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let table: toml::Table = text.parse().ok()?;
-    let written = table.get("engine").and_then(|engine| engine.get("path")?.as_str()).unwrap_or("data");
-    Some(path.parent().unwrap_or(Path::new("")).join(written))
+    esclusa_config::engine_named(path, &environment)
 }
 
 /// The files to watch: the configuration, those that it names with `${file:PATH}`, every plugin, and the certificates of
@@ -97,7 +99,7 @@ pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
 pub(crate) fn files_on_disk(path: &Path) -> Vec<PathBuf> {
     match read(path) {
         Ok(loaded) => files(path, &loaded),
-        Err(_) => esclusa_config::files_named(path, &|name| std::env::var(name).ok()).into_iter().collect(),
+        Err(_) => esclusa_config::files_named(path, &environment).into_iter().collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! TOML text to a tree: syntax errors with their places, texts interpolated.
 
 use super::interpolation::Interpolation;
+use super::nesting::{TooDeep, too_deep};
 use super::repeated_keys;
 use super::toml_tree::{TomlEntry, TomlNode, TomlTable, TomlText, TomlValue};
 use crate::codes::Code;
@@ -8,11 +9,9 @@ use crate::report::{Finding, Findings, SourceText};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use toml_parser::lexer::TokenKind;
 
-/// Most parts of a dotted key. The tree is walked and dropped recursively, so its depth needs a limit; the TOML parser
-/// has one for values, but none for dotted keys.
-const DEEPEST: usize = 64;
+/// What the levels are that a text may have.
+const LEVELS: &str = "a level is a bracket, a brace or a part of a key; each part of a section's header is two, because it may be a list";
 
 /// The parser's message for a repeated key.
 const REPEATED: &str = "duplicate key";
@@ -20,9 +19,8 @@ const REPEATED: &str = "duplicate key";
 /// The file as a tree. Problems are added to `findings`; after a syntax error there is no tree.
 pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<TomlNode> {
     // Before parsing: the parser's own tree would already have this depth.
-    if let Some(span) = too_deep(&source.text) {
-        let message = format!("this key has more than {DEEPEST} parts");
-        findings.add(Finding::error(Code::SYNTAX, span, message));
+    if let Some(TooDeep { span, message }) = too_deep(&source.text) {
+        findings.add(Finding::error(Code::SYNTAX, span, message).help(LEVELS));
         return None;
     }
     let (root, errors) = DeTable::parse_recoverable(&source.text);
@@ -139,23 +137,4 @@ fn float(text: &str) -> Option<serde_json::Number> {
     text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     // Other than TOML, JSON has no `+` in front.
     text.strip_prefix('+').unwrap_or(text).parse().ok()
-}
-
-/// The first key with too many parts: a run of names and dots.
-fn too_deep(text: &str) -> Option<Range<usize>> {
-    let (mut dots, mut start) = (0, None);
-    for token in toml_parser::Source::new(text).lex() {
-        match token.kind() {
-            TokenKind::Dot => dots += 1,
-            TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString => {
-                start = start.or(Some(token.span().start()));
-            }
-            TokenKind::Whitespace => {}
-            _ => (dots, start) = (0, None),
-        }
-        if dots >= DEEPEST {
-            return Some(start.unwrap_or_default()..token.span().end());
-        }
-    }
-    None
 }

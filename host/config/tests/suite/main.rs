@@ -8,6 +8,7 @@ mod documents;
 mod levels;
 mod locator;
 mod mutations;
+mod nesting;
 mod plugins;
 mod queues;
 mod schemas;

@@ -101,7 +101,8 @@ fn offered(names: impl Fn(&Table) -> Vec<String> + Send + Sync + 'static) -> Arg
 /// The file that the words of the command line name, as it is; `None` if it cannot be read.
 fn configuration(words: impl Iterator<Item = OsString>) -> Option<Table> {
     let text = named_file::read(&expanded(named(words))).ok()?;
-    String::from_utf8(text).ok()?.parse().ok()
+    let text = String::from_utf8(text).ok().filter(|text| !esclusa_config::too_deep(text))?;
+    text.parse().ok()
 }
 
 /// The file that words name. Bash gives `--config=FILE` as three words.
