@@ -158,7 +158,7 @@ impl<'a> PathResolver<'a> {
 }
 
 /// The path without `.` and without `x/..`, so that two spellings of one path are equal. Symbolic links are not followed.
-fn normalise(path: &Path) -> PathBuf {
+pub(crate) fn normalise(path: &Path) -> PathBuf {
     let mut tidied = PathBuf::new();
     for component in path.components() {
         match component {

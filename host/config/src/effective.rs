@@ -1,5 +1,5 @@
 //! The effective configuration: every key of routes.toml with the value in effect, as JSON. Texts with `${…}` and the
-//! headers of webhooks may be secrets and are masked.
+//! headers of webhooks may be secrets and are masked. In all other texts the values of `${…}` are.
 
 use crate::load::LoadedConfig;
 use crate::plan::{
@@ -9,7 +9,7 @@ use crate::plan::{
 };
 use crate::syntax::toml_tree::masked;
 use crate::syntax::units::{show_duration, show_size};
-use esclusa_flow::secrets::MASK;
+use esclusa_flow::secrets::{MASK, Secrets};
 use serde_json::{Map, Value, json};
 
 /// The configuration in effect, as pretty-printed JSON; ends with a newline.
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 pub fn effective(loaded: &LoadedConfig) -> String {
     let plan = &loaded.plan;
     let routes = plan.routes.iter().enumerate().map(|(at, r)| route(r, at, loaded));
-    let value = json!({
+    let mut value = json!({
         "version": 1,
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
         "engine": {
@@ -34,7 +34,18 @@ pub fn effective(loaded: &LoadedConfig) -> String {
         "output": by_name(plan.outputs.iter().map(|(name, value)| (name.as_str(), output(name, value, loaded)))),
         "route": routes.collect::<Vec<_>>(),
     });
+    mask(&mut value, loaded.locator.secrets());
     format!("{value:#}\n")
+}
+
+/// Hides secrets in all texts, not in keys: no `${…}` can be in a key.
+fn mask(value: &mut Value, secrets: &Secrets) {
+    match value {
+        Value::String(text) => *text = secrets.mask(std::mem::take(text)),
+        Value::Array(values) => values.iter_mut().for_each(|value| mask(value, secrets)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| mask(value, secrets)),
+        _ => {}
+    }
 }
 
 fn by_name<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Value {

@@ -7,8 +7,9 @@ use crate::plan::Plan;
 use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
 use crate::shape::root::{ENGINE, ENGINE_PATH};
 use crate::syntax::interpolation::Interpolation;
-use crate::syntax::toml_tree::{TomlNode, TomlValue};
+use crate::syntax::toml_tree::{TomlNode, TomlValue, values};
 use crate::syntax::{nesting, section_reader, toml_document};
+use esclusa_flow::secrets::Secrets;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedC
     let unreadable = |reason: &str| {
         let help = "name the file with -c FILE or ESCLUSA_CONFIG; the default is routes.toml in the working directory";
         let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}")).help(help);
-        Problems(vec![Diagnostic::new(finding, &Arc::new(SourceText::new(&name, "")))])
+        Problems(vec![Diagnostic::new(finding, &Arc::new(SourceText::new(&name, "")), &Secrets::default())])
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(&lower_case(&error.to_string())))?;
     let text = String::from_utf8(bytes).map_err(|error| unreadable(&lower_case(&error.utf8_error().to_string())))?;
@@ -98,12 +99,19 @@ pub fn parse(
     let interpolation = Interpolation { env, base, files: RefCell::default() };
     let root = toml_document::read(&source, &interpolation, &findings);
     let plan = root.as_ref().and_then(|root| check::check(root, base, &findings));
-    let diagnostics = findings.into_diagnostics(&source);
+    let secrets = root.as_ref().map(secrets).unwrap_or_default();
+    let diagnostics = findings.into_diagnostics(&source, &secrets);
     match (plan, root) {
         (Some(plan), Some(root)) if diagnostics.iter().all(|d| d.severity == Severity::Warning) => {
             let files = interpolation.files.into_inner();
-            Ok(LoadedConfig { locator: Locator::new(source, root), plan, warnings: diagnostics, files })
+            Ok(LoadedConfig { locator: Locator::new(source, root, secrets), plan, warnings: diagnostics, files })
         }
         _ => Err(Problems(diagnostics)),
     }
+}
+
+/// What `${…}` has put into the texts of a file, and the same as the plan has it if it is a path.
+fn secrets(root: &TomlNode) -> Secrets {
+    let both = |value: String| [check::normalise(Path::new(&value)).display().to_string(), value];
+    Secrets::new(values(root).into_iter().flat_map(both))
 }

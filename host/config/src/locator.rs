@@ -3,6 +3,7 @@
 use crate::codes::Code;
 use crate::report::{Diagnostic, Finding, SourceText};
 use crate::syntax::toml_tree::{TomlNode, TomlValue};
+use esclusa_flow::secrets::Secrets;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,33 +42,35 @@ pub struct Locator {
 struct ParsedFile {
     source: Arc<SourceText>,
     root: TomlNode,
+    /// The values that were put into its texts.
+    secrets: Secrets,
     /// Index of each route in the list of routes.
     routes: BTreeMap<String, usize>,
 }
 
 impl Locator {
-    pub(crate) fn new(source: Arc<SourceText>, root: TomlNode) -> Self {
+    pub(crate) fn new(source: Arc<SourceText>, root: TomlNode, secrets: Secrets) -> Self {
         let names =
             routes(&root).iter().enumerate().filter_map(|(at, route)| match &route.table()?.get("name")?.value {
                 TomlValue::Text(name) => Some((name.text.clone(), at)),
                 _ => None,
             });
         let routes = names.collect();
-        Locator { inner: Arc::new(ParsedFile { source, root, routes }) }
+        Locator { inner: Arc::new(ParsedFile { source, root, secrets, routes }) }
     }
 
     /// An error at a place, or at the top of the file if the place does not exist.
     #[must_use]
     pub fn diagnostic(&self, place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>) -> Diagnostic {
         let finding = Finding::error(code, self.span(place), message).help_maybe(help.map(str::to_owned));
-        Diagnostic::new(finding, &self.inner.source)
+        Diagnostic::new(finding, &self.inner.source, &self.inner.secrets)
     }
 
     /// A warning at a place, or at the top of the file if the place does not exist.
     #[must_use]
     pub fn warning(&self, place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>) -> Diagnostic {
         let finding = Finding::warning(code, self.span(place), message).help_maybe(help.map(str::to_owned));
-        Diagnostic::new(finding, &self.inner.source)
+        Diagnostic::new(finding, &self.inner.source, &self.inner.secrets)
     }
 
     /// The value of a key of the output of that name.
@@ -78,6 +81,11 @@ impl Locator {
     /// The value of a key of the route at that place of the list.
     pub(crate) fn route_key(&self, at: usize, key: &str) -> Option<&TomlNode> {
         routes(&self.inner.root).get(at)?.table()?.get(key)
+    }
+
+    /// The values that were put into the texts of the file.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.inner.secrets
     }
 
     fn span(&self, place: ConfigPlace<'_>) -> Range<usize> {

@@ -8,6 +8,7 @@ pub(crate) use finding::{Finding, Findings};
 pub(crate) use source_text::SourceText;
 
 use crate::codes::Code;
+use esclusa_flow::secrets::Secrets;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -56,9 +57,11 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A finding in a file.
-    pub(crate) fn new(finding: Finding, source: &Arc<SourceText>) -> Self {
+    /// A finding in a file. Its texts may quote what `${…}` has put in, so the secrets are hidden in them.
+    pub(crate) fn new(finding: Finding, source: &Arc<SourceText>, secrets: &Secrets) -> Self {
         let Finding { code, severity, message, span, help, related } = finding;
+        let (message, help) = (secrets.mask(message), help.map(|help| secrets.mask(help)));
+        let related = related.into_iter().map(|(span, label)| (span, secrets.mask(label))).collect();
         // A file that cannot be read has no lines.
         let (line, column) = if source.text.is_empty() { (0, 0) } else { source.position(span.start) };
         let file = source.file.clone();

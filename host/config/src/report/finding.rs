@@ -3,6 +3,7 @@
 use super::source_text::SourceText;
 use super::{Diagnostic, Severity};
 use crate::codes::Code;
+use esclusa_flow::secrets::Secrets;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -74,8 +75,8 @@ impl Findings {
         self.list.borrow().iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// All findings as diagnostics of `source`, in the order of the file.
-    pub(crate) fn into_diagnostics(self, source: &Arc<SourceText>) -> Vec<Diagnostic> {
+    /// All findings as diagnostics of `source`, in the order of the file, without secrets.
+    pub(crate) fn into_diagnostics(self, source: &Arc<SourceText>, secrets: &Secrets) -> Vec<Diagnostic> {
         let mut list = self.list.into_inner();
         list.sort_by_key(|finding| finding.span.start);
         // Some values are read twice, and each time their finding is added.
@@ -83,6 +84,6 @@ impl Findings {
         list.retain(|finding| {
             seen.insert((finding.span.start, finding.span.end, finding.code, finding.message.clone()))
         });
-        list.into_iter().map(|finding| Diagnostic::new(finding, source)).collect()
+        list.into_iter().map(|finding| Diagnostic::new(finding, source, secrets)).collect()
     }
 }

@@ -5,6 +5,7 @@
 mod cases;
 mod coverage;
 mod documents;
+mod hidden_values;
 mod levels;
 mod locator;
 mod mutations;
