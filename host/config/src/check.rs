@@ -177,9 +177,71 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// Most symbolic links that lead on from one path, as on Linux.
+const LINKS: usize = 40;
+
+/// The path that symbolic links lead to. What does not exist yet is taken as it is written, also if a link leads there.
+fn resolved(path: &Path) -> PathBuf {
+    let mut path = absolute(path);
+    for _ in 0..LINKS {
+        let real = |above: &Path| Some((above.canonicalize().ok()?, path.strip_prefix(above).ok()?.to_owned()));
+        let Some((existing, missing)) = path.ancestors().find_map(real) else { break };
+        let mut names = missing.components();
+        let next = names.next().map(|name| existing.join(name));
+        match next.and_then(|next| std::fs::read_link(next).ok()) {
+            Some(target) => path = normalise(&existing.join(target).join(names.as_path())),
+            None => return existing.join(missing),
+        }
+    }
+    path
+}
+
+/// A path in both forms in which it may be another one: as it is written, and where symbolic links lead.
+#[derive(Debug, Clone)]
+struct ComparedPath {
+    written: PathBuf,
+    resolved: PathBuf,
+}
+
+impl ComparedPath {
+    fn new(path: &Path) -> Self {
+        ComparedPath { written: absolute(path), resolved: resolved(path) }
+    }
+
+    /// True if this path is the other one, or inside of it.
+    fn within(&self, other: &ComparedPath) -> bool {
+        self.written.starts_with(&other.written) || self.resolved.starts_with(&other.resolved)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_followed_also_to_what_does_not_exist_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("real/deep")).unwrap();
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        link("real", "link");
+        link("later/on", "dangling");
+        link("dangling/x", "two");
+        link("round", "round");
+        for (path, leads_to) in [
+            ("real/deep", "real/deep"),
+            ("link/deep", "real/deep"),
+            ("link/none/more", "real/none/more"),
+            ("dangling/more", "later/on/more"),
+            ("two/more", "later/on/x/more"),
+            ("none", "none"),
+            ("round/x", "round/x"),
+        ] {
+            assert_eq!(resolved(&root.join(path)), root.join(leads_to), "{path}");
+        }
+        let (link, real) = (ComparedPath::new(&root.join("link/deep")), ComparedPath::new(&root.join("real")));
+        assert!(link.within(&real) && !real.within(&link));
+    }
 
     #[test]
     fn spellings_of_a_path_become_equal() {

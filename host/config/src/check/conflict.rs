@@ -3,14 +3,14 @@
 //! source: a queue of SQS, whose messages the routes of that source share.
 
 use super::declared::Declaration;
-use super::{Declarations, absolute};
+use super::{ComparedPath, Declarations};
 use crate::codes::Code;
 use crate::plan::{AdminListener, Objects, Output, RouteSpec, ServiceLocation, Source, TableSpec};
 use crate::report::{Finding, Findings};
 use crate::syntax::toml_tree::TomlNode;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// The settings of a stream that a section gave, with their places.
@@ -96,16 +96,19 @@ pub(super) fn queues(world: &Declarations, findings: &Findings) {
 
 /// Reports files that a source reads and an output writes: the router would read its own messages for ever.
 pub(super) fn files(world: &Declarations, findings: &Findings) {
-    // One may be written relative and the other absolute.
-    let mut written: BTreeMap<PathBuf, Range<usize>> = BTreeMap::new();
-    for (_, declaration) in world.outputs.iter() {
-        if let Output::File { path } = &declaration.value {
-            written.insert(absolute(path), declaration.node.value_span("path"));
-        }
+    let outputs = world.outputs.iter().filter_map(|(_, declaration)| match &declaration.value {
+        Output::File { path } => Some((ComparedPath::new(path), declaration.node.value_span("path"))),
+        _ => None,
+    });
+    let (mut written, mut resolved) = (BTreeMap::new(), BTreeMap::new());
+    for (path, place) in outputs {
+        written.insert(path.written, place.clone());
+        resolved.insert(path.resolved, place);
     }
     for (_, declaration) in world.sources.iter() {
         let Source::File { path, .. } = &declaration.value else { continue };
-        if let Some(place) = written.get(&absolute(path)) {
+        let path = ComparedPath::new(path);
+        if let Some(place) = written.get(&path.written).or_else(|| resolved.get(&path.resolved)) {
             let message = "this file is read here and written by an output";
             let finding = Finding::error(Code::SOURCE_FILE_LOOP, declaration.node.value_span("path"), message);
             findings.add(finding.related(place.clone(), "written here").help("use a stream between the two"));
@@ -116,20 +119,20 @@ pub(super) fn files(world: &Declarations, findings: &Findings) {
 /// Reports directories of objects that contain the engine's files or this configuration: plugins choose the paths of
 /// objects, and could write over them.
 pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings: &Findings) {
+    // Only these two: other directories inside the engine's, such as data/lake, are permitted.
+    let inside = ["db", "cache"].map(|own| ComparedPath::new(&engine.join(own)));
+    let held = [(engine, "the engine's directory"), (base, "the directory of this file")];
+    let held = held.map(|(path, what)| (ComparedPath::new(path), what));
     for (name, declaration) in world.objects.iter() {
         let Objects::Directory { path } = &declaration.value else { continue };
         if declaration.node.table().and_then(|table| table.get("path")).is_none() {
             // The placeholder of a section that could not be read.
             continue;
         }
-        // One may be written relative and the other absolute.
-        let (path, engine, base) = (absolute(path), absolute(engine), absolute(base));
-        // Only these two: other directories inside the engine's, such as data/lake, are permitted.
-        let inside = [engine.join("db"), engine.join("cache")];
-        let held = [(engine, "the engine's directory"), (base, "the directory of this file")];
-        let what = held.iter().find(|(other, _)| other.starts_with(&path)).map(|(_, what)| *what);
+        let path = ComparedPath::new(path);
+        let what = held.iter().find(|(other, _)| other.within(&path)).map(|(_, what)| *what);
         let what =
-            what.or_else(|| inside.iter().any(|own| path.starts_with(own)).then_some("part of the engine's directory"));
+            what.or_else(|| inside.iter().any(|own| path.within(own)).then_some("part of the engine's directory"));
         if let Some(what) = what {
             let message = format!("plugins could overwrite {what} through \"{name}\"");
             let finding = Finding::error(Code::OBJECTS_EXPOSED, declaration.node.value_span("path"), message);

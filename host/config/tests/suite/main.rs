@@ -7,6 +7,7 @@ mod coverage;
 mod documents;
 mod hidden_values;
 mod levels;
+mod linked_paths;
 mod locator;
 mod mutations;
 mod nesting;
