@@ -233,3 +233,26 @@ fn a_value_that_readers_do_not_know_is_given_up_alone() {
         "{outcomes:?}"
     );
 }
+
+#[test]
+fn the_schema_takes_the_types_that_the_plugin_takes() {
+    let schema: serde_json::Value = serde_json::from_str(Parquet::SCHEMA).unwrap();
+    let pattern = schema["properties"]["columns"]["additionalProperties"]["pattern"].as_str().unwrap();
+    // Small enough to be read here: alternatives, of which one has the units as alternatives of its own.
+    let (before, rest) = pattern.strip_prefix("^(").unwrap().split_once(r"timestamp\[(").unwrap();
+    let (units, after) = rest.split_once(r")\]").unwrap();
+    let after = after.strip_suffix(r"|decimal\([0-9]+, *[0-9]+\))$").unwrap();
+    let timestamps = units.split('|').map(|unit| format!("timestamp[{unit}]"));
+    let others = before.split('|').chain(after.split('|')).filter(|name| !name.is_empty()).map(str::to_owned);
+    let allowed: Vec<String> = others.chain(timestamps).collect();
+    for name in &allowed {
+        assert!(column::ColumnType::parse(name).is_ok(), "the schema takes {name}, the plugin does not");
+    }
+    // The plugin's own list, which its message gives, and the other names of some types.
+    let message = column::ColumnType::parse("nosuch").unwrap_err();
+    let listed = message.split_once("there are ").unwrap().1.split_once(" and decimal(").unwrap().0;
+    for name in listed.split(", ").chain(["float", "double", "boolean"]) {
+        assert!(column::ColumnType::parse(name).is_ok(), "{name} is listed, and refused");
+        assert!(allowed.iter().any(|allowed| allowed == name), "the schema refuses {name}: {allowed:?}");
+    }
+}
