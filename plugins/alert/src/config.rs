@@ -33,6 +33,8 @@ pub(crate) struct AlertSettings {
     pub table: Option<String>,
     /// The rules, all of which are tried.
     pub rules: Vec<Rule>,
+    /// True if a rule may look at the item before a change.
+    pub sees_old: bool,
 }
 
 /// One rule.
@@ -68,8 +70,9 @@ impl AlertSettings {
         if let Some(twice) = config.rule.iter().find(|rule| !names.insert(rule.name.as_str())) {
             return Err(format!("config.rule: the name {:?} is used twice; a cooldown belongs to a name", twice.name));
         }
+        let sees_old = config.rule.iter().any(RuleConfig::sees_old);
         let rules = config.rule.into_iter().map(Rule::new).collect::<Result<_, _>>()?;
-        Ok(AlertSettings { table: config.table, rules })
+        Ok(AlertSettings { table: config.table, rules, sees_old })
     }
 
     /// Warnings about settings that are allowed and seldom meant.
@@ -81,6 +84,15 @@ impl AlertSettings {
                 rule.name
             )
         })
+    }
+}
+
+impl RuleConfig {
+    /// True if `old` is in its pattern or in a template. It may be a part of another word: that costs time, and nothing else.
+    fn sees_old(&self) -> bool {
+        let when = self.when.as_ref().map(Value::to_string);
+        let templates = [Some(&self.message), self.subject.as_ref(), self.to.as_ref(), self.per.as_ref()];
+        templates.into_iter().chain([when.as_ref()]).flatten().any(|text| text.contains("old"))
     }
 }
 

@@ -39,7 +39,7 @@ impl Alert {
         cooldowns: &mut Cooldowns<'a>,
         out: &mut Effects<'a>,
     ) -> Result<(), EventError> {
-        let record = record(event)?;
+        let record = record(event, self.0.sees_old)?;
         let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.applies(&record)).collect();
         // Before any template is rendered: most events match no rule, and cost no more than reading them.
         if matching.is_empty() {
@@ -66,15 +66,16 @@ impl Alert {
     }
 }
 
-/// The record that rules look at. A table's change gives the fields of the new image, the old image as `old`, and `eventName`.
+/// The record that rules look at. A table's change gives the fields of the new image, the old image as `old` if
+/// a rule may look at it (writing it takes time), and `eventName`.
 ///
 /// # Errors
 /// [`EventError::Reject`] if the payload is no JSON object.
-fn record(event: Event<'_>) -> Result<Record<'_>, EventError> {
+fn record(event: Event<'_>, with_old: bool) -> Result<Record<'_>, EventError> {
     let record = Record::parse(event.text()?)?;
     let Some(change) = TableChange::of(&record)? else { return Ok(record) };
     let mut record = change.new.unwrap_or_default();
-    if let Some(old) = change.old {
+    if let Some(old) = change.old.filter(|_| with_old) {
         record.push("old", Json::Object(Cow::Owned(old.to_json())));
     }
     record.push("eventName", Json::Text(Cow::Borrowed(change.kind.name())));

@@ -83,6 +83,22 @@ fn changes_of_a_table_are_seen_as_items_with_the_old_one_and_the_kind() {
 }
 
 #[test]
+fn the_old_item_is_written_only_if_a_rule_may_look_at_it() {
+    let sees = |rule: &str| {
+        let plugin: Alert = testing::plugin(&format!(r#"{{"rule":[{{"name":"a","output":"x",{rule}}}]}}"#));
+        let batch =
+            lines(r#"{"eventName":"MODIFY","dynamodb":{"OldImage":{"n":{"N":"1"}},"NewImage":{"n":{"N":"2"}}}}"#);
+        record(batch.get(0).unwrap(), plugin.0.sees_old).unwrap().get("old").is_some()
+    };
+    assert!(!sees(r#""message":"{n}","when":{"n":[2],"eventName":["MODIFY"]},"per":"{n}","to":"{n}","subject":"{n}""#));
+    assert!(sees(r#""message":"{old.n}""#));
+    assert!(sees(r#""message":"m","per":"{old.n}""#));
+    assert!(sees(r#""message":"m","to":"{old.n}""#));
+    assert!(sees(r#""message":"m","subject":"{old.n}""#));
+    assert!(sees(r#""message":"m","when":{"$or":[{"n":[3]},{"old":{"n":[1]}}]}"#));
+}
+
+#[test]
 fn within_a_batch_a_cooldown_holds_per_key() {
     let plugin = cooling("");
     let batch = at_times(&[("a", 0), ("b", 1), ("a", 599_999), ("a", 600_000), ("b", 700_000)]);

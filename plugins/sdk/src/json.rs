@@ -12,6 +12,7 @@ pub use esclusa_data::json::write_text;
 
 use scan::Scanner;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A mistake in a text that should be JSON, and its byte.
@@ -129,9 +130,12 @@ impl<'a> Record<'a> {
     /// The record as JSON text; of a name that occurs twice, only the last one.
     #[must_use]
     pub fn to_json(&self) -> String {
+        // The place of each name's last field. Looking for it behind each field would take the square of their number.
+        let last: BTreeMap<&str, usize> =
+            self.fields.iter().enumerate().map(|(at, (name, _))| (name.as_ref(), at)).collect();
         let mut out = String::from("{");
         for (at, (name, value)) in self.fields.iter().enumerate() {
-            if self.fields.iter().skip(at + 1).any(|(later, _)| later == name) {
+            if last.get(name.as_ref()) != Some(&at) {
                 continue;
             }
             if out.len() > 1 {

@@ -149,3 +149,44 @@ fn fields_come_in_the_order_of_the_text() {
     let names: Vec<String> = fields(r#"{"b":1,"a":2,"c":3}"#).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["b", "a", "c"]);
 }
+
+/// As [`Record::to_json`], by looking behind each field for a later one of its name.
+fn naive_json(record: &Record<'_>) -> String {
+    let mut parts = Vec::new();
+    for (at, (name, value)) in record.fields().iter().enumerate() {
+        if record.fields().iter().skip(at + 1).all(|(later, _)| later != name) {
+            let mut part = String::new();
+            write_text(name, &mut part);
+            part.push(':');
+            value.write(&mut part);
+            parts.push(part);
+        }
+    }
+    format!("{{{}}}", parts.join(","))
+}
+
+proptest! {
+    #[test]
+    fn a_record_is_written_with_the_last_field_of_each_name(names in prop::collection::vec("[a-c]{0,2}", 0..40)) {
+        let mut record = Record::default();
+        for (at, name) in names.into_iter().enumerate() {
+            record.push(name, Json::Number(at.to_string().into()));
+        }
+        prop_assert_eq!(record.to_json(), naive_json(&record));
+    }
+}
+
+#[test]
+fn a_record_of_many_fields_is_written_in_one_pass() {
+    let mut record = Record::default();
+    for at in 0..60_000_u32 {
+        record.push((at % 50_000).to_string(), Json::Number(at.to_string().into()));
+    }
+    let text = record.to_json();
+    let written = Record::parse(&text).unwrap();
+    assert_eq!(written.fields().len(), 50_000);
+    let names = (10_000..60_000_u32).map(|at| ((at % 50_000).to_string(), at.to_string()));
+    for ((name, value), (expected, number)) in written.fields().iter().zip(names) {
+        assert_eq!((name.as_ref(), value), (expected.as_str(), &Json::Number(number.into())));
+    }
+}
