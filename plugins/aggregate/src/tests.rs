@@ -156,6 +156,23 @@ fn extremes_rest_on_what_is_stored_and_are_guarded() {
 }
 
 #[test]
+fn a_key_that_is_too_long_is_left_to_the_router_which_knows_its_event() {
+    let plugin: Aggregate = testing::plugin(r#"{"table":"t","key":{"k":"{k}"},"max":{"most":"v"}}"#);
+    let tables = Tables::new().table("t", &["k"]).item("t", Item::new().with("k", "a").with("most", 5));
+    let long = "x".repeat(2049);
+    let batch = lines(&format!("{{\"k\":\"a\",\"v\":7}}\n{{\"k\":\"{long}\",\"v\":1}}"));
+    let out = testing::with_tables(&tables, || call(&plugin, &batch));
+    assert_eq!(
+        show(&out),
+        [
+            r#"0: update t {"k":{"S":"a"}} most = {"N":"7"} if most = {"N":"5"} else rerun"#.to_owned(),
+            format!(r#"1: update t {{"k":{{"S":"{long}"}}}} most = {{"N":"1"}} if most absent else rerun"#),
+        ]
+    );
+    assert!(tables.clone().apply(&out).unwrap_err().contains("more than 2048"));
+}
+
+#[test]
 fn a_value_is_not_taken_back_out_of_an_extreme() {
     let config = r#"{"table":"t","key":{"k":"{item_id}"},"max":{"most":"quantity"},"count":"n"}"#;
     let plugin: Aggregate = testing::plugin(config);

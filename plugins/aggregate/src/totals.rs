@@ -2,7 +2,8 @@
 
 use crate::config::{AggregateSettings, Extreme};
 use crate::contribution::Contribution;
-use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, number, tables};
+use esclusa_plugin::tables::{self, TableError};
+use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, number};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -97,7 +98,12 @@ fn with_extremes<'a>(
     mut update: Update<'a>,
     values: Vec<String>,
 ) -> Result<Update<'a>, Failure> {
-    let stored = tables::get(&settings.table, &update.key)?.unwrap_or_default();
+    let stored = match tables::get(&settings.table, &update.key) {
+        Ok(stored) => stored.unwrap_or_default(),
+        // The key comes from events. The router refuses the write with the same key, and gives up the event that it is of.
+        Err(TableError::Invalid(_)) => Item::new(),
+        Err(error) => return Err(error.into()),
+    };
     let mut unchanged = Condition::new();
     for ((attribute, _, which), value) in settings.extremes.iter().zip(values) {
         match stored.get(attribute) {

@@ -46,24 +46,29 @@ impl<'a> Cooldowns<'a> {
         }
     }
 
-    /// True if an alert is due; the cooldown of `cooldown` milliseconds begins then.
+    /// Reads the last alert of a cooldown, unless the batch knows it.
     ///
     /// # Errors
-    /// [`EventError::Batch`] if the table does not answer.
-    pub(crate) fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> Result<bool, EventError> {
-        if !self.last.contains_key(&id) {
-            let stored = self.table.map(|table| read(table, &id)).transpose()?.flatten();
-            self.last.insert(id.clone(), Last { stored, at: stored, ..Last::default() });
+    /// [`EventError::Batch`] if the table does not answer, [`EventError::Reject`] if the key is too long for it.
+    pub(crate) fn read(&mut self, id: &str) -> Result<(), EventError> {
+        if !self.last.contains_key(id) {
+            let stored = self.table.map(|table| read(table, id)).transpose()?.flatten();
+            self.last.insert(id.to_owned(), Last { stored, at: stored, ..Last::default() });
         }
+        Ok(())
+    }
+
+    /// True if an alert is due; the cooldown of `cooldown` milliseconds begins then. It must have been read.
+    pub(crate) fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> bool {
         let last = self.last.entry(id).or_default();
         if last.at.is_some_and(|at| event.timestamp() < at.saturating_add(cooldown)) {
-            return Ok(false);
+            return false;
         }
         // A second alert of the batch makes the write one of the batch as a whole: no single event can take it back.
         last.cause = (last.at == last.stored).then_some(event.index());
         last.at = Some(event.timestamp());
         last.expires = event.timestamp().saturating_add(cooldown).div_ceil(1000);
-        Ok(true)
+        true
     }
 
     /// Writes the cooldowns that have begun.

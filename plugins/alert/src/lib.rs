@@ -45,16 +45,20 @@ impl Alert {
         if matching.is_empty() {
             return Err(EventError::skip("no rule applies"));
         }
-        // All messages first: if one of them cannot be written, no cooldown begins.
+        // All messages and reads first: if one of them fails, no cooldown begins.
         let mut due = Vec::with_capacity(matching.len());
         for rule in matching {
             let per = rule.per.as_ref().map(|template| template.render(&record)).transpose()?;
-            due.push((rule, cooldowns.id(&rule.name, per.as_deref()), message(rule, &record, per.as_deref())?));
+            let id = cooldowns.id(&rule.name, per.as_deref());
+            if rule.cooldown.is_some() {
+                cooldowns.read(&id)?;
+            }
+            due.push((rule, id, message(rule, &record, per.as_deref())?));
         }
         let mut sent = false;
         for (rule, id, send) in due {
             let passed = match rule.cooldown {
-                Some(cooldown) => cooldowns.passed(id, event, cooldown)?,
+                Some(cooldown) => cooldowns.passed(id, event, cooldown),
                 None => true,
             };
             if passed {

@@ -164,6 +164,20 @@ fn a_message_that_cannot_be_written_is_rejected_and_begins_no_cooldown() {
 }
 
 #[test]
+fn a_cooldown_whose_key_is_too_long_rejects_its_event_alone_and_begins_no_other_cooldown() {
+    let config = r#"{"table":"sent","rule":[
+        {"name":"a","output":"x","message":"a","cooldown":"1h"},
+        {"name":"b","output":"x","message":"b","cooldown":"1h","per":"{k}"}]}"#;
+    let plugin: Alert = testing::plugin(config);
+    let tables = Tables::new().table("sent", &["id"]);
+    let batch = lines(&format!("{{\"k\":\"{}\"}}\n{{\"k\":\"short\"}}", "x".repeat(2049)));
+    let out = testing::with_tables(&tables, || call(&plugin, &batch));
+    assert_eq!(outcomes(&out), [r#"0: reject the key attribute "id" has 2056 bytes, more than 2048"#]);
+    assert_eq!(show(&out)[..2], ["1: send x a", "1: send x [short] b"]);
+    tables.clone().apply(&out).unwrap();
+}
+
+#[test]
 fn a_table_that_is_not_granted_stops_the_route() {
     let plugin = cooling(r#""table":"sent","#);
     let batch = at_times(&[("a", 1)]);

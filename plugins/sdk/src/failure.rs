@@ -70,9 +70,13 @@ impl From<json::document::Unstorable> for EventError {
     }
 }
 
+/// The event made the read, so a wrong one is the event's: its key may come from the data, and other events go on.
 impl From<tables::TableError> for EventError {
     fn from(error: tables::TableError) -> Self {
-        EventError::Batch(error.into())
+        match error {
+            tables::TableError::Invalid(reason) => EventError::Reject(reason),
+            tables::TableError::NotGranted(_) | tables::TableError::Unavailable(_) => EventError::Batch(error.into()),
+        }
     }
 }
 
@@ -82,7 +86,7 @@ impl From<Failure> for EventError {
     }
 }
 
-/// A table that does not answer may answer later; a wrong read stays wrong.
+/// A table that does not answer may answer later; a wrong read of the batch as a whole stays wrong.
 impl From<tables::TableError> for Failure {
     fn from(error: tables::TableError) -> Self {
         match error {
@@ -92,13 +96,19 @@ impl From<tables::TableError> for Failure {
     }
 }
 
+/// The event made the read, so a wrong one is the event's: its path may come from the data, and other events go on.
 impl From<objects::ObjectError> for EventError {
     fn from(error: objects::ObjectError) -> Self {
-        EventError::Batch(error.into())
+        match error {
+            objects::ObjectError::Invalid(reason) => EventError::Reject(reason),
+            objects::ObjectError::NotGranted(_) | objects::ObjectError::Unavailable(_) => {
+                EventError::Batch(error.into())
+            }
+        }
     }
 }
 
-/// A store that does not answer may answer later; a wrong read stays wrong.
+/// A store that does not answer may answer later; a wrong read of the batch as a whole stays wrong.
 impl From<objects::ObjectError> for Failure {
     fn from(error: objects::ObjectError) -> Self {
         match error {

@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-/// A read that failed. With `?` a handler turns it into a retry of the batch if the store did not answer, and into a stop of the
-/// route if the read itself is wrong.
+/// A read that failed. With `?` it becomes a retry of the batch if the store did not answer, and a stop of the route if the store
+/// is not granted. A wrong read of an event rejects that event; outside of an event it stops the route, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectError {
     /// The route does not name the store in `read_objects`.

@@ -16,13 +16,13 @@ use crate::item::Item;
 pub(crate) use reader::{TableReader, set_reader};
 use std::fmt;
 
-/// A read that failed. With `?` a handler turns it into a retry of the batch if the table did not answer, and into a stop
-/// of the route if the read itself is wrong.
+/// A read that failed. With `?` it becomes a retry of the batch if the table did not answer, and a stop of the route if the
+/// table is not granted. A wrong read of an event rejects that event; outside of an event it stops the route, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TableError {
     /// The route does not grant the table of this name.
     NotGranted(String),
-    /// The read is wrong: an unknown index, a key that is not the table's.
+    /// The read is wrong: an unknown index, a key that is not the table's or is too long, a result of more than 16 MiB.
     Invalid(String),
     /// The table did not answer.
     Unavailable(String),

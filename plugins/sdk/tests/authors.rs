@@ -1,8 +1,10 @@
 //! Behaviours on which plugin authors rely.
 
+use esclusa_plugin::objects::ObjectError;
+use esclusa_plugin::tables::{Selection, TableError};
 use esclusa_plugin::testing::{self, NewEvent, Tables};
 use esclusa_plugin::{
-    Batch, Columns, Condition, Effects, EventError, Failure, Item, Plugin, Send, Update, Value, tables,
+    Batch, Columns, Comparison, Condition, Effects, EventError, Failure, Item, Plugin, Send, Update, Value, tables,
 };
 
 struct Author;
@@ -57,13 +59,54 @@ fn a_read_that_fails_fails_the_batch() {
     let batch = testing::lines("read");
     let missing = testing::with_tables(&Tables::new(), || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err());
     assert!(matches!(missing, Failure::Halt(reason) if reason.contains("\"t\" is not granted")));
-    let wrong = Tables::new().table("t", &["other"]);
-    assert!(matches!(
-        testing::with_tables(&wrong, || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err()),
-        Failure::Halt(_)
-    ));
     let tables = Tables::new().table("t", &["id"]);
     assert!(testing::with_tables(&tables, || esclusa_plugin::plugin::call(&Author, &batch)).is_ok());
+}
+
+#[test]
+fn a_wrong_read_of_an_event_rejects_it_and_a_wrong_read_of_the_batch_stops_the_route() {
+    let batch = testing::lines("a\nread\nb");
+    let wrong = Tables::new().table("t", &["other"]);
+    let out = testing::with_tables(&wrong, || testing::call(&Author, &batch));
+    assert_eq!(testing::outcomes(&out), [r#"1: reject the key of the table is ["other"]"#]);
+    assert_eq!(testing::show(&out).len(), 3);
+    let invalid = || TableError::Invalid("wrong".to_owned());
+    assert_eq!(EventError::from(invalid()), EventError::Reject("wrong".to_owned()));
+    assert_eq!(Failure::from(invalid()), Failure::Halt("wrong".to_owned()));
+    let invalid = || ObjectError::Invalid("wrong".to_owned());
+    assert_eq!(EventError::from(invalid()), EventError::Reject("wrong".to_owned()));
+    assert_eq!(Failure::from(invalid()), Failure::Halt("wrong".to_owned()));
+    let [granted, away] = ["t", "away"].map(str::to_owned);
+    assert!(matches!(EventError::from(ObjectError::NotGranted(granted.clone())), EventError::Batch(Failure::Halt(_))));
+    assert!(matches!(EventError::from(TableError::NotGranted(granted)), EventError::Batch(Failure::Halt(_))));
+    assert!(matches!(EventError::from(ObjectError::Unavailable(away.clone())), EventError::Batch(Failure::Retry(_))));
+    assert!(matches!(EventError::from(TableError::Unavailable(away)), EventError::Batch(Failure::Retry(_))));
+}
+
+#[test]
+fn the_store_for_tests_limits_keys_as_the_router_does() {
+    let tables = Tables::new().table("t", &["p", "s"]).index("t", "by-state", &["state", "at"]);
+    let get = |p: usize, s: usize| {
+        let key = Item::new().with("p", "x".repeat(p)).with("s", "x".repeat(s));
+        testing::with_tables(&tables, || tables::get("t", &key))
+    };
+    assert_eq!(get(2048, 1024), Ok(None));
+    let too_long = |name: &str, length: usize, limit: usize| {
+        TableError::Invalid(format!("the key attribute {name:?} has {length} bytes, more than {limit}"))
+    };
+    assert_eq!(get(2049, 1), Err(too_long("p", 2049, 2048)));
+    assert_eq!(get(1, 1025), Err(too_long("s", 1025, 1024)));
+    let query = |state: usize, at: usize| {
+        let condition = Condition::new().equal("state", "x".repeat(state));
+        let condition = condition.and("at", Comparison::Less(Value::from("x".repeat(at))));
+        testing::with_tables(&tables, || tables::query(&Selection::of("t", condition).index("by-state")))
+    };
+    assert_eq!(query(2048, 1024), Ok(Vec::new()));
+    assert_eq!(query(2049, 1), Err(too_long("state", 2049, 2048)));
+    assert_eq!(query(1, 1025), Err(too_long("at", 1025, 1024)));
+    let mut out = Effects::default();
+    out.put("t", Item::new().with("p", "x").with("s", "x".repeat(1025)));
+    assert!(tables.clone().apply(&out).unwrap_err().contains("more than 1024"));
 }
 
 #[test]

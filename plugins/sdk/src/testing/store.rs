@@ -19,6 +19,9 @@ pub struct Tables {
     objects: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
+/// Longest partition key and longest sort key, bytes: those of every engine.
+const KEY_LIMITS: [usize; 2] = [2048, 1024];
+
 #[derive(Debug, Clone, Default)]
 struct StoredTable {
     key: Vec<String>,
@@ -75,7 +78,7 @@ impl Tables {
     /// Carries out the writes of an output, in order.
     ///
     /// # Errors
-    /// If a guard that asks for a rerun does not hold, or a number cannot be added: nothing is carried out then.
+    /// If a guard that asks for a rerun does not hold, a number cannot be added, or a key is too long: nothing is carried out then.
     pub fn apply(&mut self, out: &Effects<'_>) -> Result<(), String> {
         // On a copy: an error must leave the tables as they were, as a transaction does.
         let mut next = self.clone();
@@ -94,6 +97,7 @@ impl Tables {
             Action::Object(_) | Action::Send(_) => return Ok(()),
         };
         let table = self.tables.get_mut(name.as_ref()).ok_or_else(|| format!("there is no table {name:?}"))?;
+        check_key(&table.key, key.0.iter().map(|(name, value)| (name.as_ref(), value)))?;
         let stored = table.position(key).and_then(|at| table.items.get(at));
         if let Some(Guard { condition, otherwise }) = guard
             && !rules::holds(condition, stored)
@@ -148,6 +152,7 @@ impl TableReader for Tables {
         if key.0.len() != table.key.len() || table.key.iter().any(|name| key.get(name).is_none()) {
             return Err(TableError::Invalid(format!("the key of the table is {:?}", table.key)));
         }
+        check_key(&table.key, key.0.iter().map(|(name, value)| (name.as_ref(), value))).map_err(TableError::Invalid)?;
         Ok(table.position(key).and_then(|at| table.items.get(at)).cloned())
     }
 
@@ -166,6 +171,15 @@ impl TableReader for Tables {
         if !selection.key.0.iter().any(|(name, c)| name == partition && matches!(c, Comparison::Equal(_))) {
             return Err(TableError::Invalid(format!("a query needs equality on {partition:?}")));
         }
+        let compared = selection.key.0.iter().filter_map(|(name, comparison)| match comparison {
+            Comparison::Equal(value)
+            | Comparison::Less(value)
+            | Comparison::LessOrEqual(value)
+            | Comparison::Greater(value)
+            | Comparison::GreaterOrEqual(value) => Some((name.as_ref(), value)),
+            _ => None,
+        });
+        check_key(key, compared).map_err(TableError::Invalid)?;
         let matches = |item: &&Item<'static>| {
             key.iter().all(|name| item.get(name).is_some())
                 && rules::holds(&selection.key, Some(item))
@@ -230,6 +244,25 @@ impl StoredTable {
             None => self.items.push(item),
         }
     }
+}
+
+/// Checks the length of the values that an item or a query has for the attributes of a key.
+///
+/// # Errors
+/// In the words of the router.
+fn check_key<'v>(key: &[String], values: impl Iterator<Item = (&'v str, &'v Value<'v>)>) -> Result<(), String> {
+    for (name, value) in values {
+        let Some((_, limit)) = key.iter().zip(KEY_LIMITS).find(|(attribute, _)| *attribute == name) else { continue };
+        let length = match value {
+            Value::Text(text) => text.len(),
+            Value::Binary(bytes) => bytes.len(),
+            _ => 0,
+        };
+        if length > limit {
+            return Err(format!("the key attribute {name:?} has {length} bytes, more than {limit}"));
+        }
+    }
+    Ok(())
 }
 
 fn change_attribute(item: &mut Item<'static>, name: &str, change: &AttributeChange<'_>) -> Result<(), String> {
