@@ -4,7 +4,7 @@ use crate::config::AggregateSettings;
 use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::table_change::{ChangeKind, TableChange};
 use esclusa_plugin::template::{FieldProblem, RenderError};
-use esclusa_plugin::{Event, EventError, number};
+use esclusa_plugin::{Event, EventError, log, number};
 
 /// The contribution of one image to the totals of its key. Numbers are decimal text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(crate) struct Contribution {
 /// The contributions of an event: at most an addition and a subtraction.
 ///
 /// # Errors
-/// [`EventError::Skip`] if it lacks a field or changes nothing that counts, [`EventError::Reject`] if it is
-/// malformed.
+/// [`EventError::Reject`] if nothing of it contributes and an image is malformed, [`EventError::Skip`] if it lacks a field or
+/// changes nothing that counts.
 pub(crate) fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
     let record = Record::parse(event.text()?)?;
     let Some(change) = TableChange::of(&record)? else {
@@ -39,11 +39,19 @@ pub(crate) fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result
         return Err(EventError::Reject(format!("{kind} without its images: the feed must keep both, new and old")));
     }
     let image = |record: Option<&Record<'_>>| record.map(|record| of_record(settings, record)).transpose();
-    // An image that lacks a field contributes nothing; if that leaves nothing at all, the reason is given.
+    // An image that lacks a field or is malformed contributes nothing, whether it is the new one or, later, the old one: the
+    // next change subtracts what this one has added. If that leaves nothing at all, the reason is given, the graver one first.
     let (old, new) = match (image(change.old.as_ref()), image(change.new.as_ref())) {
-        (Err(EventError::Skip(_)), Ok(Some(new))) => (None, Some(new)),
-        (Ok(Some(old)), Err(EventError::Skip(_))) => (Some(old), None),
-        (old, new) => (old?, new?),
+        (Err(EventError::Skip(_)), Err(reason)) | (Err(reason), Err(_) | Ok(None)) | (Ok(None), Err(reason)) => {
+            return Err(reason);
+        }
+        (Err(_), Ok(new)) => (None, new),
+        (Ok(old), Err(EventError::Reject(reason))) => {
+            // A rejected event could not subtract, so nothing else tells of it.
+            log::warn!("event {}: the new image is malformed and contributes nothing: {reason}", event.id());
+            (old, None)
+        }
+        (Ok(old), new) => (old, new.unwrap_or_default()),
     };
     if old == new {
         return Err(EventError::skip("nothing that counts has changed"));

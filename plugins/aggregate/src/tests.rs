@@ -107,6 +107,44 @@ fn a_modification_counts_the_image_that_has_the_fields() {
 }
 
 #[test]
+fn a_malformed_image_contributes_nothing_whichever_it_is() {
+    let wrong = || Some(r#"{"order_date":{"S":"2010-12-01"},"item_id":{"S":"a"},"quantity":{"S":"12,5"}}"#.to_owned());
+    let good = || Some(image("2010-12-01", "a", "9"));
+    let (effects, outcomes) = run(CONFIG, &change("MODIFY", wrong(), good()));
+    assert_eq!((effects, outcomes), (vec![total("0", "2010-12-01", "a", "9", "1")], vec![]));
+    let (effects, outcomes) = run(CONFIG, &change("MODIFY", good(), wrong()));
+    assert_eq!((effects, outcomes), (vec![total("0", "2010-12-01", "a", "-9", "-1")], vec![]));
+    // From its beginning to its end a record leaves nothing.
+    let whole = [
+        change("INSERT", None, wrong()),
+        change("MODIFY", wrong(), good()),
+        change("MODIFY", good(), wrong()),
+        change("MODIFY", wrong(), good()),
+        change("REMOVE", good(), None),
+    ];
+    let (effects, outcomes) = run(CONFIG, &whole.join("\n"));
+    assert_eq!(effects, [total("-", "2010-12-01", "a", "0", "0")]);
+    assert!(outcomes.len() == 1 && outcomes[0].starts_with("0: reject field \"quantity\""), "{outcomes:?}");
+}
+
+#[test]
+fn if_no_image_contributes_a_malformed_one_goes_before_one_that_lacks_a_field() {
+    let wrong = || Some(r#"{"order_date":{"S":"2010-12-01"},"item_id":{"S":"a"},"quantity":{"S":"many"}}"#.to_owned());
+    let bare = || Some(r#"{"item_id":{"S":"a"}}"#.to_owned());
+    let text = [
+        change("MODIFY", bare(), wrong()),
+        change("MODIFY", wrong(), bare()),
+        change("MODIFY", wrong(), wrong()),
+        change("REMOVE", wrong(), None),
+        change("REMOVE", bare(), None),
+    ];
+    let (effects, outcomes) = run(CONFIG, &text.join("\n"));
+    assert_eq!(effects, [""; 0]);
+    let kinds: Vec<&str> = outcomes.iter().filter_map(|o| o.split(' ').nth(1)).collect();
+    assert_eq!(kinds, ["reject", "reject", "reject", "reject", "skip"], "{outcomes:#?}");
+}
+
+#[test]
 fn totals_do_not_depend_on_the_batches() {
     let data: Vec<String> = (0..40)
         .map(|i| image(&format!("2010-12-{:02}", i % 3 + 1), ["a", "b"][i % 2], &(i as i64 - 20).to_string()))
