@@ -2,7 +2,7 @@
 
 use super::*;
 use esclusa_plugin::testing::{self, Tables, call, lines, outcomes, show};
-use esclusa_plugin::{Item, plugin};
+use esclusa_plugin::{Item, Value, plugin};
 
 const CONFIG: &str = r#"{"table":"inventario","index":"evento-email"}"#;
 
@@ -122,6 +122,126 @@ fn a_reservation_in_place_of_one_given_back_has_the_batch_handled_again() {
 }
 
 #[test]
+fn a_cancellation_behind_another_change_of_its_batch_is_guarded_too() {
+    let plugin: Inventory = testing::plugin(CONFIG);
+    let earlier = [
+        change("MODIFY", Some(image("A", 30)), Some(image("A", 32))),
+        change("INSERT", None, Some(image("A", 50))),
+        change("MODIFY", Some(image("B", 30)), Some(image("A", 30))),
+    ];
+    for (earlier, left) in earlier.into_iter().zip([29, 27, 27]) {
+        let batch = lines(&[earlier, change("MODIFY", Some(image("A", 32)), Some(image("C", 32)))].join("\n"));
+        let before = tables().item("inventario", event("A", 27));
+        let out = testing::with_tables(&before, || call(&plugin, &batch));
+        assert!(
+            show(&out)[1].ends_with(&format!(r#" if Capacidad = {{"N":"{left}"}} else rerun"#)),
+            "{:?}",
+            show(&out)
+        );
+        // Nobody interferes.
+        let mut calm = before.clone();
+        calm.apply(&out).unwrap();
+        assert_eq!(calm.items("inventario"), [event("C", left)]);
+        // A reservation is made between the call and its commit.
+        let mut after =
+            tables().item("inventario", event("A", 25)).item("inventario", reservation("r1", "Opera Aida", "A"));
+        assert!(after.apply(&out).is_err());
+        let again = testing::with_tables(&after, || call(&plugin, &batch));
+        after.apply(&again).unwrap();
+        assert_eq!(states(&after), [("Opera Aida".to_owned(), "C".to_owned()), ("r1".to_owned(), "C".to_owned())]);
+    }
+}
+
+#[test]
+fn a_cancellation_behind_the_insert_of_its_event_is_guarded_too() {
+    let plugin: Inventory = testing::plugin(CONFIG);
+    let batch = lines(&[change("INSERT", None, Some(image("A", 30))), cancel()].join("\n"));
+    let out = testing::with_tables(&tables(), || call(&plugin, &batch));
+    let mut calm = tables();
+    calm.apply(&out).unwrap();
+    assert_eq!(calm.items("inventario"), [event("C", 30)]);
+    // Another process has mirrored the event meanwhile, and tickets were sold.
+    let mut after =
+        tables().item("inventario", event("A", 27)).item("inventario", reservation("r1", "Opera Aida", "A"));
+    assert!(after.apply(&out).is_err());
+}
+
+#[test]
+fn a_rejected_change_leaves_nothing_for_the_guards_behind_it() {
+    let mut tables = tables().item("inventario", event("A", 27));
+    let text = image("A", 30).replace(r#"{"N":"30"}"#, r#"{"S":"many"}"#);
+    let changes =
+        [change("MODIFY", Some(image("A", 30)), Some(text.clone())), change("INSERT", None, Some(text)), cancel()];
+    let (effects, outcomes) = run(&mut tables, &changes);
+    let rejected = "reject attribute \"Capacidad\" is a text, not a number";
+    assert_eq!(outcomes, [format!("0: {rejected}"), format!("1: {rejected}")]);
+    assert!(effects.len() == 1 && effects[0].ends_with(r#"if Capacidad = {"N":"27"} else rerun"#), "{effects:?}");
+}
+
+#[test]
+fn an_event_whose_name_is_no_key_is_rejected_and_the_others_go_on() {
+    let mut tables = tables();
+    let long = change("MODIFY", Some(image("A", 30)), Some(image("A", 40))).replace("Opera Aida", &"x".repeat(1025));
+    let (effects, outcomes) = run(&mut tables, &[long, change("INSERT", None, Some(image("A", 30)))]);
+    assert_eq!(effects.len(), 1);
+    assert_eq!(outcomes, [r#"0: reject the key attribute "SK" has 1025 bytes, more than 1024"#]);
+}
+
+#[test]
+fn a_capacity_that_is_missing_or_null_counts_as_nothing() {
+    let none = || image("A", 30).replace(r#""Capacidad":{"N":"30"},"#, "");
+    let null = || image("A", 30).replace(r#"{"N":"30"}"#, r#"{"NULL":true}"#);
+    let without =
+        || Item::new().with("PK", "E").with("SK", "Opera Aida").with("Estado", "A").with("Categoria", "Opera");
+    let left = |tables: &Tables| tables.items("inventario")[0].get("Capacidad").cloned();
+    for empty in [none, null] {
+        let mut tables = tables();
+        run(&mut tables, &[change("INSERT", None, Some(empty()))]);
+        assert_eq!(left(&tables), None, "a null is left out");
+        run(&mut tables, &[change("MODIFY", Some(empty()), Some(image("A", 30)))]);
+        assert_eq!(left(&tables), Some(Value::from(30)));
+        // Three tickets are sold, and stay counted.
+        let mut tables = self::tables().item("inventario", event("A", 27));
+        run(&mut tables, &[change("MODIFY", Some(image("A", 30)), Some(empty()))]);
+        assert_eq!(left(&tables), Some(Value::from(-3)));
+        run(&mut tables, &[change("MODIFY", Some(empty()), Some(image("A", 40)))]);
+        assert_eq!(left(&tables), Some(Value::from(37)));
+        // Older versions mirrored the null.
+        let mut tables = self::tables().item("inventario", without().with("Capacidad", Value::Null));
+        let (effects, _) = run(&mut tables, &[change("MODIFY", Some(empty()), Some(image("A", 30)))]);
+        assert_eq!(left(&tables), Some(Value::from(30)));
+        assert!(
+            effects[0].ends_with(r#"Capacidad = {"N":"30"} if Capacidad = {"NULL":true} else rerun"#),
+            "{effects:?}"
+        );
+    }
+}
+
+#[test]
+fn a_state_or_category_that_is_removed_is_removed_from_the_mirror() {
+    let mut tables = tables().item("inventario", event("A", 27));
+    let bare = r#"{"PK":{"S":"Opera Aida"},"Capacidad":{"N":"30"}}"#.to_owned();
+    run(&mut tables, &[change("MODIFY", Some(image("A", 30)), Some(bare))]);
+    let left = Item::new().with("PK", "E").with("SK", "Opera Aida").with("Capacidad", 27);
+    assert_eq!(tables.items("inventario"), [left]);
+}
+
+#[test]
+fn a_capacity_without_the_old_image_is_rejected() {
+    let mut tables = tables().item("inventario", event("A", 27));
+    let state = r#"{"PK":{"S":"Opera Aida"},"Estado":{"S":"B"}}"#.to_owned();
+    let (_, outcomes) =
+        run(&mut tables, &[change("MODIFY", None, Some(image("A", 40))), change("MODIFY", None, Some(state))]);
+    assert_eq!(
+        outcomes,
+        [
+            "0: reject the change has no OldImage: what is left of the capacity changes by the difference, so the feed must keep old images too"
+        ]
+    );
+    assert_eq!(tables.items("inventario"), [event("B", 27)]);
+}
+
+#[test]
 fn a_changed_capacity_changes_what_is_left_by_the_difference() {
     let mut tables = tables().item("inventario", event("A", 27));
     run(&mut tables, &[change("MODIFY", Some(image("A", 30)), Some(image("A", 40)))]);
@@ -185,8 +305,9 @@ fn attributes_have_the_names_that_are_configured() {
     let plugin: Inventory = testing::plugin(config);
     let batch =
         lines(r#"{"eventName":"INSERT","dynamodb":{"NewImage":{"id":{"S":"x"},"state":{"S":"A"},"left":{"N":"1"}}}}"#);
+    let tables = Tables::new().table("stock", &["p", "s"]);
     assert_eq!(
-        show(&call(&plugin, &batch)),
+        show(&testing::with_tables(&tables, || call(&plugin, &batch))),
         [r#"0: put stock {"left":{"N":"1"},"p":{"S":"EVENT"},"s":{"S":"x"},"state":{"S":"A"}} if p absent else skip"#]
     );
 }
