@@ -78,7 +78,9 @@ path = \"/srv/lake/${TOK}\"
 ";
     let shown = shown(text);
     assert!(!shown.contains(VALUE), "{shown}");
-    for kept in ["\"x-***\"", "\"***/out\"", "\"/srv/lake/***\"", "\"to\": [\n        \"***\"", "\"stream\": \"orders\""] {
+    for kept in
+        ["\"x-***\"", "\"***/out\"", "\"/srv/lake/***\"", "\"to\": [\n        \"***\"", "\"stream\": \"orders\""]
+    {
         assert!(shown.contains(kept), "{kept}: {shown}");
     }
 }
