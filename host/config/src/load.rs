@@ -5,7 +5,10 @@ use crate::codes::Code;
 use crate::locator::Locator;
 use crate::plan::Plan;
 use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
+use crate::shape::ValueKind;
+use crate::shape::listener::{TLS, TLS_SECTION};
 use crate::shape::root::{ENGINE, ENGINE_PATH};
+use crate::shape::source::kafka::{SECURITY, SECURITY_SECTION};
 use crate::syntax::interpolation::Interpolation;
 use crate::syntax::toml_tree::{TomlNode, TomlValue, values};
 use crate::syntax::{nesting, section_reader, toml_document};
@@ -44,13 +47,34 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedC
     parse(&text, &name, base(path), env)
 }
 
-/// The files that a file names with `${file:PATH}`, whether or not it has mistakes: when one of them comes, it may have none.
+/// The files that a file names with `${file:PATH}`, and those of certificates and keys, whether or not it has mistakes: when one of
+/// them comes, it may have none.
 #[must_use]
 pub fn files_named(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<PathBuf> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let interpolation = Interpolation { env, base: base(path), files: RefCell::default() };
-    let _ = tree(&text, path, &interpolation);
-    interpolation.files.into_inner()
+    let root = tree(&text, path, &interpolation);
+    let mut files = interpolation.files.into_inner();
+    files.extend(root.iter().flat_map(|root| certificates(root, base(path))));
+    files
+}
+
+/// The files of certificates and keys, of listeners and of connections to Kafka.
+fn certificates(root: &TomlNode, base: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let families = ["listener", "source", "output"].into_iter().filter_map(|family| root.table()?.get(family)?.table());
+    for node in families.flat_map(|family| &family.entries).map(|entry| &entry.node) {
+        for (key, section) in [(&TLS, &TLS_SECTION), (&SECURITY, &SECURITY_SECTION)] {
+            let Some(given) = node.table().and_then(|table| table.get(key.name)?.table()) else { continue };
+            let paths = section.keys.iter().filter(|key| matches!(key.kind, ValueKind::Path));
+            for node in paths.filter_map(|key| given.get(key.name)) {
+                if let TomlValue::Text(path) = &node.value {
+                    files.push(check::normalise(&base.join(&path.text)));
+                }
+            }
+        }
+    }
+    files
 }
 
 /// The engine's directory, from a file that may have mistakes elsewhere; `None` if it is not TOML.

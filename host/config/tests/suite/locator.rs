@@ -80,3 +80,33 @@ fn the_files_that_a_configuration_names_are_known_and_a_byte_order_mark_is_no_pa
     let loaded = esclusa_config::parse(text, "routes.toml", dir.path(), &|_| None).unwrap();
     assert_eq!(loaded.files.into_iter().collect::<Vec<_>>(), [dir.path().join("token"), dir.path().join("url")]);
 }
+
+#[test]
+fn files_that_a_configuration_lacks_are_known_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("routes.toml");
+    let text = "version = 1
+[listener.public]
+listen = \"127.0.0.1:0\"
+tls = { certificate = \"tls/cert.pem\", key = \"${DIR}/key.pem\" }
+[source.in]
+kind = \"kafka\"
+bootstrap_servers = \"127.0.0.1:9092\"
+security = { protocol = \"SSL\", ca = \"./ca.pem\", key_password = \"${file:password}\" }
+[output.out]
+kind = \"kafka\"
+bootstrap_servers = \"127.0.0.1:9092\"
+[output.out.security]
+protocol = \"SSL\"
+certificate = \"/etc/cert.pem\"
+key = 5
+";
+    std::fs::write(&file, text).unwrap();
+    let env = |name: &str| (name == "DIR").then(|| "keys".to_owned());
+    assert!(esclusa_config::load(&file, &env).is_err());
+    let files: Vec<_> = esclusa_config::files_named(&file, &env).into_iter().collect();
+    let mut expected =
+        ["tls/cert.pem", "keys/key.pem", "ca.pem", "password", "/etc/cert.pem"].map(|name| dir.path().join(name));
+    expected.sort();
+    assert_eq!(files, expected);
+}
