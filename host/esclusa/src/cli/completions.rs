@@ -149,4 +149,21 @@ mod tests {
             assert_eq!(named(words.split(' ').map(OsString::from)), PathBuf::from(file), "{words}");
         }
     }
+
+    #[test]
+    fn a_configuration_that_is_nested_too_deep_offers_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("routes.toml");
+        let offered = |text: String| {
+            std::fs::write(&file, text).unwrap();
+            configuration(["-c".into(), file.clone().into()].into_iter())
+        };
+        let key = vec!["a"; 63].join(".");
+        let deep = format!("{}1{}", format!("{{ {key} = ").repeat(75), " }".repeat(75));
+        assert_eq!(
+            offered("[source.s]\n".to_owned()).map(|file| sections(&file, "source")),
+            Some(vec!["s".to_owned()])
+        );
+        assert_eq!(offered(format!("[source.s]\na = {deep}\n")), None);
+    }
 }
