@@ -126,7 +126,7 @@ fn unused<T>(declared: &Declared<T>, word: &str, used: &BTreeSet<&str>, findings
 }
 
 /// Resolves the paths in one file, which are relative to the directory of that file.
-struct PathResolver<'a> {
+pub(crate) struct PathResolver<'a> {
     base: &'a Path,
 }
 
@@ -148,12 +148,17 @@ impl<'a> PathResolver<'a> {
             let message = format!("`{}` is an empty path", key.name);
             reader.findings.add(Finding::error(Code::BAD_VALUE, reader.value_span(key), message));
         }
-        normalise(&self.base.join(path))
+        self.path(path)
     }
 
     /// The default path of a key, if the file does not have the key's section.
     pub(crate) fn default(&self, key: &KeySpec) -> PathBuf {
-        normalise(&self.base.join(section_reader::default(key)))
+        self.path(section_reader::default(key))
+    }
+
+    /// A path as it is written in the file.
+    pub(crate) fn path(&self, written: impl AsRef<Path>) -> PathBuf {
+        normalise(&self.base.join(written))
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a file to a plan.
 
-use crate::check;
+use crate::check::{self, PathResolver};
 use crate::codes::Code;
 use crate::locator::Locator;
 use crate::plan::Plan;
@@ -11,7 +11,7 @@ use crate::shape::root::{ENGINE, ENGINE_PATH};
 use crate::shape::source::kafka::{SECURITY, SECURITY_SECTION};
 use crate::syntax::interpolation::Interpolation;
 use crate::syntax::toml_tree::{TomlNode, TomlValue, values};
-use crate::syntax::{nesting, section_reader, toml_document};
+use crate::syntax::{nesting, toml_document};
 use esclusa_flow::secrets::Secrets;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -55,21 +55,21 @@ pub fn files_named(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> BTreeSe
     let interpolation = Interpolation { env, base: base(path), files: RefCell::default() };
     let root = tree(&text, path, &interpolation);
     let mut files = interpolation.files.into_inner();
-    files.extend(root.iter().flat_map(|root| certificates(root, base(path))));
+    files.extend(root.iter().flat_map(|root| certificates(root, &PathResolver::new(base(path)))));
     files
 }
 
 /// The files of certificates and keys, of listeners and of connections to Kafka.
-fn certificates(root: &TomlNode, base: &Path) -> Vec<PathBuf> {
+fn certificates(root: &TomlNode, paths: &PathResolver<'_>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let families = ["listener", "source", "output"].into_iter().filter_map(|family| root.table()?.get(family)?.table());
     for node in families.flat_map(|family| &family.entries).map(|entry| &entry.node) {
         for (key, section) in [(&TLS, &TLS_SECTION), (&SECURITY, &SECURITY_SECTION)] {
             let Some(given) = node.table().and_then(|table| table.get(key.name)?.table()) else { continue };
-            let paths = section.keys.iter().filter(|key| matches!(key.kind, ValueKind::Path));
-            for node in paths.filter_map(|key| given.get(key.name)) {
+            let keys = section.keys.iter().filter(|key| matches!(key.kind, ValueKind::Path));
+            for node in keys.filter_map(|key| given.get(key.name)) {
                 if let TomlValue::Text(path) = &node.value {
-                    files.push(check::normalise(&base.join(&path.text)));
+                    files.push(paths.path(&path.text));
                 }
             }
         }
@@ -83,11 +83,12 @@ pub fn engine_named(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option
     let text = std::fs::read_to_string(path).ok()?;
     let interpolation = Interpolation { env, base: base(path), files: RefCell::default() };
     let root = tree(&text, path, &interpolation)?;
+    let paths = PathResolver::new(base(path));
     let written = root.table()?.get(ENGINE.name).and_then(|engine| engine.table()?.get(ENGINE_PATH.name));
     match written.map(|node| &node.value) {
-        Some(TomlValue::Text(text)) => Some(base(path).join(&text.text)),
+        Some(TomlValue::Text(text)) => Some(paths.path(&text.text)),
         Some(_) => None,
-        None => Some(base(path).join(section_reader::default(&ENGINE_PATH))),
+        None => Some(paths.default(&ENGINE_PATH)),
     }
 }
 
